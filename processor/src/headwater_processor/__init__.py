@@ -1,0 +1,1 @@
+"""The processor: Kafka in, state in Redis, graph deltas and alerts out."""

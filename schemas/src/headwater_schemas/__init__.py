@@ -1,0 +1,1 @@
+"""The contract of Headwater: events, names, topics and their bytes."""
