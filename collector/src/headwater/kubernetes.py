@@ -85,22 +85,22 @@ def runtime_facts(
     )
 
 
-def labels(*, read: Reader = read_file, podinfo: str = PODINFO) -> dict[str, str]:
+def pod_labels(*, read: Reader = read_file, podinfo: str = PODINFO) -> dict[str, str]:
     """The pod's labels from the downward API's file: `key="value"` a line, the value quoted as in Go."""
     return _pairs(read(f"{podinfo}/labels") or "")
 
 
-def annotations(*, read: Reader = read_file, podinfo: str = PODINFO) -> dict[str, str]:
+def pod_annotations(*, read: Reader = read_file, podinfo: str = PODINFO) -> dict[str, str]:
     """The pod's annotations, in the same form as its labels."""
     return _pairs(read(f"{podinfo}/annotations") or "")
 
 
-def job_name(environ: Mapping[str, str], pod_labels: Mapping[str, str], *, group: str = "") -> str:
+def job_name(environ: Mapping[str, str], labels: Mapping[str, str], *, group: str = "") -> str:
     """The job this process is: `HEADWATER_JOB`, else the workload's label, else the consumer group, else empty.
 
     Never the pod's name: each new pod would be a new job and the old one would seem to have fallen silent.
     """
-    return environ.get("HEADWATER_JOB", "").strip() or pod_labels.get(NAME_LABEL, "").strip() or group.strip()
+    return environ.get("HEADWATER_JOB", "").strip() or labels.get(NAME_LABEL, "").strip() or group.strip()
 
 
 def _function(environ: Mapping[str, str]) -> tuple[str, str]:

@@ -1,4 +1,6 @@
-"""Secrets taken out of text: of error messages, dataset namespaces and facets, before they leave the job.
+"""Secrets taken out of text: of error messages and facets, before they leave the job.
+
+Dataset namespaces lose their credentials in `headwater_schemas.naming.canonical_dataset`; this is for free text.
 
 Pure. It knows two shapes: credentials in URLs (`scheme://user:password@host`) and `key=value` or `"key": "value"`
 where the key is named like a secret. It is a net with holes, not a guarantee: do not put secrets into messages.
@@ -47,18 +49,6 @@ def is_secret_name(key: str) -> bool:
     return _SECRET_KEY.fullmatch(key) is not None
 
 
-def without_userinfo(namespace: str) -> str:
-    """A dataset namespace without `user:password@`, for every host of a list: it is part of no dataset's identity."""
-    if "@" not in namespace or "://" not in namespace:
-        return namespace
-    scheme, _, rest = namespace.partition("://")
-    authority, slash, path = rest.partition("/")
-    if authority.count("@") <= 1:  # one userinfo, whatever the password holds
-        return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
-    hosts = ",".join(host.rpartition("@")[2] for host in authority.split(","))
-    return f"{scheme}://{hosts}{slash}{path}"
-
-
 def bounded(text: str, limit_chars: int) -> str:
     """At most `limit_chars` characters; what was cut is said."""
     if len(text) <= limit_chars:
@@ -67,16 +57,16 @@ def bounded(text: str, limit_chars: int) -> str:
     return text[: max(0, limit_chars - len(mark))] + mark
 
 
-def error_text(error: BaseException, limit_chars: int = 2_000) -> str:
-    """Type and message of an exception, masked and bounded; also of exceptions that cannot say their message."""
-    kind = type(error).__qualname__
+def error_text(error: BaseException | str, limit_chars: int = 2_000) -> str:
+    """Type and message of an exception, or a text; masked and bounded; also of exceptions that cannot say theirs."""
+    kind = "" if isinstance(error, str) else type(error).__qualname__
     try:
         message = str(error)
     except Exception:  # noqa: BLE001 - somebody else's __str__ must not break the job that is already failing
         message = "<no message: its __str__ raised>"
     # Bounded before it is masked as well: a regular expression over megabytes is not for the job's own thread.
     message = mask(bounded(message, 4 * limit_chars)).encode("utf-8", "replace").decode()
-    return bounded(f"{kind}: {message}" if message else kind, limit_chars)
+    return bounded(f"{kind}: {message}" if kind and message else kind or message, limit_chars)
 
 
 def _masked_userinfo(match: re.Match[str]) -> str:

@@ -1,0 +1,249 @@
+"""The emitter: takes an event from the job, and gets it out of the process without the job noticing.
+
+The job's thread checks, stamps and buffers (microseconds; no network, no disk, no encoding). One background thread
+encodes and hands over to a transport. Whatever goes wrong there is counted, never raised into the job.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from headwater import __version__, kubernetes
+from headwater.buffer import Buffer, EmitterStats
+from headwater.config import DEFAULT_CAPACITY, DEFAULT_NAMESPACE, ON_FULL, EmitterConfig
+from headwater.errors import BufferFull, ConfigError, EventError
+from headwater.masking import mask
+from headwater.transports.base import Transport
+from headwater.validation import check
+from headwater_schemas.events import LineageEvent, Name, Runtime
+
+if TYPE_CHECKING:
+    from headwater.run import Run
+
+log = logging.getLogger(__name__)
+
+PRODUCER: Final = f"https://github.com/headwater-lineage/headwater/tree/{__version__}/collector"
+"""Who made the event, with its version, as OpenLineage's `producer`."""
+
+_LOG_EVERY_S: Final = 60.0
+
+
+class Emitter:
+    """Sends lineage events in the background.
+
+    Args:
+        transport: the way out; None switches lineage off (events are checked, counted as `disabled` and forgotten).
+        job: the job's name, or namespace and name; the default of `run()`.
+        namespace: the job's namespace where `job` is a plain name.
+        capacity: events held while the transport is slow; beyond it `on_full` decides: `drop_newest`, `drop_oldest`.
+        runtime: where the job lives; found out from the environment if not given.
+        identity: who speaks, stable over restarts and versions; `sdk:<namespace>/<job>` if not given.
+        strict: raise `EventError` and `BufferFull` instead of only counting. For tests.
+        clock_us: the time stamped on events that bring none.
+
+    Raises:
+        ConfigError: capacity or on_full is not allowed.
+    """
+
+    def __init__(
+        self,
+        transport: Transport | None,
+        *,
+        job: str | Name | None = None,
+        namespace: str = DEFAULT_NAMESPACE,
+        capacity: int = DEFAULT_CAPACITY,
+        on_full: str = "drop_newest",
+        runtime: Runtime | None = None,
+        identity: str = "",
+        strict: bool = False,
+        clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        if on_full not in ON_FULL or capacity < 1:
+            raise ConfigError(
+                f"capacity={capacity}, on_full={on_full!r}", remedy=f"use at least 1 and one of {', '.join(ON_FULL)}"
+            )
+        self.namespace = namespace
+        self.job = _name(job, namespace)
+        self._runtime = kubernetes.runtime_facts(os.environ) if runtime is None else runtime
+        self._identity = identity or _identity(self.job, self._runtime)
+        self._strict = strict
+        self.clock_us = clock_us
+        self._buffer: Buffer[tuple[LineageEvent, int]] = Buffer(capacity, drop_oldest=on_full == "drop_oldest")
+        self._next_log_s = 0.0
+        self._logged = 0
+        self._thread: threading.Thread | None = None
+        self._close_by_s = float("inf")
+        if transport is None:
+            self._buffer.close("disabled")
+        else:
+            self._start(transport)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **options: Any) -> Self:  # Any: as for Emitter(...)
+        """The emitter that the environment describes (see `headwater.config`); keyword arguments win.
+
+        The job's name is `HEADWATER_JOB`, else the pod's label `app.kubernetes.io/name`.
+
+        Raises:
+            ConfigError: a variable is unknown or wrong, or the transport cannot be built from it.
+        """
+        environ = os.environ if environ is None else environ
+        config = EmitterConfig.from_env(environ)
+        if config.transport == "none":
+            log.warning("lineage is switched off: HEADWATER_TRANSPORT is none or unset, or HEADWATER_DISABLED is set")
+        settings: dict[str, Any] = {  # Any: as above
+            "job": config.job or kubernetes.job_name(environ, kubernetes.pod_labels()) or None,
+            "namespace": config.namespace,
+            "capacity": config.capacity,
+            "on_full": config.on_full,
+            "runtime": kubernetes.runtime_facts(environ),
+        }
+        return cls(_transport(config), **(settings | options))
+
+    def emit(self, event: LineageEvent) -> bool:
+        """Check the event, stamp it, and put it on its way. Returns whether it was accepted; raises nothing.
+
+        What is unset is filled in: `event_id` (all zero), `event_time_us` (0), `emitter`, `producer`, `runtime`.
+
+        Raises:
+            EventError, BufferFull: only with `strict=True`.
+        """
+        try:
+            check(event)
+        except Exception as error:  # the promise: whatever is handed in, the job goes on
+            reason = error.reason if isinstance(error, EventError) else "invalid"
+            self._buffer.refuse(reason)
+            self._complain(reason, mask(str(error)))
+            if self._strict:
+                raise
+            return False
+        refused = self._buffer.put((event, event.event_time_us or self.clock_us()))
+        if refused:
+            self._complain(refused, "")
+            if self._strict and refused == "buffer_full":
+                raise BufferFull("the emitter's buffer is full", remedy="raise capacity, or look at the broker")
+        return not refused
+
+    def run(self, job: str | Name | None = None, *, namespace: str = "", **options: Any) -> Run:  # Any: as for Run(...)
+        """A run of a job, to be used in a `with` statement; see `headwater.run.Run` for the options.
+
+        Raises:
+            ConfigError: neither here nor at the emitter was a job named.
+        """
+        from headwater.run import Run
+
+        name = _name(job, namespace or self.namespace) or self.job
+        if name is None:
+            raise ConfigError("the run has no job", remedy="give job=…, or set HEADWATER_JOB")
+        return Run(self, name, **options)
+
+    def stats(self) -> EmitterStats:
+        """How many events met which end so far."""
+        return self._buffer.stats()
+
+    def flush(self, timeout_s: float = 5.0) -> int:
+        """Wait until every event accepted so far is delivered, failed or dropped; returns how many are not in time."""
+        return self._buffer.wait_settled(timeout_s)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Deliver what there is within `timeout_s`, give up and count the rest. A second call does nothing."""
+        self._close_by_s = min(self._close_by_s, time.monotonic() + timeout_s)
+        if not self._buffer.close("closed"):
+            return
+        atexit.unregister(self.close)
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+        stats = self._buffer.stats()
+        lost = stats.pending + stats.failed + sum(stats.dropped.values())
+        if lost:
+            log.warning("%d of %d lineage events were not delivered: %s", lost, stats.offered, stats)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self, transport: Transport) -> None:
+        from headwater.sender import Sender  # with it comes Avro
+
+        sender = Sender(
+            self._buffer,
+            transport,
+            stamp=(self._identity, PRODUCER, self._runtime),
+            close_by_s=lambda: self._close_by_s,
+            complain=self._complain,
+        )
+        self._thread = threading.Thread(target=sender.work, name="headwater-emitter", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+        _alive.add(self)
+
+    def _complain(self, reason: str, why: str) -> None:
+        """One line of log a minute, whatever happens."""
+        now_s = time.monotonic()
+        if now_s < self._next_log_s or reason == "disabled":
+            return
+        self._next_log_s = now_s + _LOG_EVERY_S
+        log.warning(
+            "lineage events are not getting out (%s%s); so far %s", reason, f": {why}" if why else "", self.stats()
+        )
+
+    def _after_fork(self) -> None:
+        """In a forked child there is neither our thread nor a usable lock or socket: start from nothing, closed."""
+        self._buffer = Buffer(1, drop_oldest=False)
+        self._buffer.close("forked")
+        self._thread = None
+        atexit.unregister(self.close)
+
+
+_alive: weakref.WeakSet[Emitter] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for emitter in list(_alive):
+        emitter._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+def _name(job: str | Name | None, namespace: str) -> Name | None:
+    if isinstance(job, Name):
+        return job
+    return Name(namespace, job) if job else None
+
+
+def _identity(job: Name | None, runtime: Runtime) -> str:
+    if job is not None:
+        return f"sdk:{job}"
+    if runtime.function:
+        return f"sdk:function/{runtime.function}"
+    return f"sdk:{runtime.k8s_namespace or runtime.host or 'unknown'}"
+
+
+def _transport(config: EmitterConfig) -> Transport | None:
+    if config.transport == "kafka":
+        from headwater.transports.kafka import KafkaTransport
+
+        return KafkaTransport(config.bootstrap_servers, config=config.kafka, topic_prefix=config.topic_prefix)
+    if config.transport == "file":
+        from headwater.transports.file import FileTransport
+
+        return FileTransport(config.file)
+    if config.transport == "memory":
+        from headwater.transports.memory import MemoryTransport
+
+        return MemoryTransport()
+    return None

@@ -1,0 +1,173 @@
+"""The emitter's background thread: encodes, hands over, waits for the outcome, and gives up in time.
+
+It shares the interpreter lock with the job. So that the job's thread never waits long for it, it works in slices of
+half a millisecond and sleeps between them; the figures are in the collector's README.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from headwater.buffer import Buffer
+from headwater.errors import DeliveryError, EventError
+from headwater.masking import error_text, mask
+from headwater.transports.base import Encoded, Transport
+from headwater_schemas import codec, ids
+from headwater_schemas.events import NIL_UUID, DatasetUse, LineageEvent, Name, Runtime
+from headwater_schemas.naming import canonical_dataset
+from headwater_schemas.topics import MAX_EVENT_BYTES
+
+Item = tuple[LineageEvent, int]
+Stamp = tuple[str, str, Runtime]
+
+_BATCH: Final = 64
+_SLICE_S: Final = 0.0005
+_PAUSE_S: Final = 0.00005
+_LOOK_AGAIN_S: Final = 0.02
+"""How often the outcome of what is on its way is asked for while the job is silent."""
+_CLOSE_RESERVE_S: Final = 0.3
+"""Kept back from close's deadline for the transport to let go of its resources."""
+
+
+class Sender:
+    """Moves events from a buffer to a transport, in its own thread, until the buffer is closed and empty.
+
+    Args:
+        stamp: emitter, producer and runtime for events that bring none.
+        close_by_s: when everything has to be over, on the monotonic clock; infinite until close is called.
+        complain: told the reason and the details of each loss; expected to keep its own pace.
+    """
+
+    def __init__(
+        self,
+        buffer: Buffer[Item],
+        transport: Transport,
+        *,
+        stamp: Stamp,
+        close_by_s: Callable[[], float],
+        complain: Callable[[str, str], None],
+    ) -> None:
+        self._buffer = buffer
+        self._transport = transport
+        self._stamp = stamp
+        self._close_by_s = close_by_s
+        self._complain = complain
+
+    def work(self) -> None:
+        """The thread's life."""
+        try:
+            self._deliver_until_closed()
+            self._transport.close(max(0.0, self._left_s()))
+        except Exception as error:  # noqa: BLE001 - a bug here or in a transport must end in the books, not in the job
+            self._buffer.close("internal")
+            self._buffer.note(error_text(error))
+            self._complain("internal", error_text(error))
+        self._buffer.drop_rest("unsent")
+
+    def _deliver_until_closed(self) -> None:
+        waiting: list[Encoded] = []
+        wait_s = _LOOK_AGAIN_S
+        while True:
+            if not waiting:
+                items = self._buffer.take(_BATCH, self._idle_s())
+                if not items and self._closing():
+                    return
+                waiting = self._encoded(items)
+            if self._left_s() <= 0:
+                self._buffer.dropped(len(waiting), "unsent")
+                return
+            taken = self._send(waiting)
+            waiting = waiting[taken:]
+            # Back-pressure: look again after a while, and after twice as long while nothing moves.
+            wait_s = _LOOK_AGAIN_S if taken or not waiting else min(2 * wait_s, 1.0)
+            self._transport.poll(min(wait_s, max(0.0, self._left_s())) if waiting else 0.0)
+
+    def _send(self, batch: Sequence[Encoded]) -> int:
+        if not batch:
+            return 0
+        try:
+            return self._transport.send(batch, self._settle)
+        except DeliveryError as error:
+            why = mask(str(error))
+            self._complain(error.reason, why)
+            if error.retriable:
+                self._buffer.note(why)
+                return 0
+            self._buffer.failed(len(batch), why)
+            return len(batch)
+
+    def _settle(self, count: int, error: DeliveryError | None) -> None:
+        if error is None:
+            self._buffer.delivered(count)
+            return
+        why = mask(str(error))
+        self._buffer.failed(count, why)
+        self._complain(error.reason, why)
+
+    def _encoded(self, items: Sequence[Item]) -> list[Encoded]:
+        encoded = []
+        slice_began_s = time.perf_counter()
+        for item in items:
+            try:
+                encoded.append(encode(item, self._stamp))
+            except Exception as error:  # noqa: BLE001 - one event that cannot be written must not hold up the others
+                reason = error.reason if isinstance(error, EventError) else "invalid"
+                why = error_text(error)
+                self._buffer.dropped(1, reason, why)
+                self._complain(reason, why)
+            if time.perf_counter() - slice_began_s > _SLICE_S:
+                time.sleep(_PAUSE_S)
+                slice_began_s = time.perf_counter()
+        return encoded
+
+    def _idle_s(self) -> float | None:
+        return _LOOK_AGAIN_S if self._buffer.pending() else None
+
+    def _closing(self) -> bool:
+        return self._close_by_s() != float("inf")
+
+    def _left_s(self) -> float:
+        return self._close_by_s() - time.monotonic() - _CLOSE_RESERVE_S
+
+
+def encode(item: Item, stamp: Stamp) -> Encoded:
+    """Complete the event and write it.
+
+    Raises:
+        EventError: its bytes are more than a record may hold.
+    """
+    event, time_us = item
+    emitter, producer, runtime = stamp
+    event = replace(
+        event,
+        event_id=event.event_id if event.event_id != NIL_UUID else ids.new_event_id(),
+        event_time_us=time_us,
+        emitter=event.emitter or emitter,
+        producer=event.producer or producer,
+        runtime=runtime if event.runtime is None else event.runtime,
+        inputs=_without_credentials(event.inputs),
+        outputs=_without_credentials(event.outputs),
+    )
+    value = codec.encode_single_object(event)
+    if len(value) > MAX_EVENT_BYTES:
+        raise EventError(
+            f"the event has {len(value)} bytes",
+            remedy=f"at most {MAX_EVENT_BYTES} fit: drop facets",
+            reason="too_large",
+        )
+    return Encoded(ids.partition_key(event), value, event)
+
+
+def _without_credentials(uses: tuple[DatasetUse, ...]) -> tuple[DatasetUse, ...]:
+    """The same, and where a namespace holds an `@` or a query, under its canonical name, which holds no secret."""
+    if not any("@" in use.namespace or "?" in use.namespace for use in uses):
+        return uses
+    return tuple(_canonical(use) for use in uses)
+
+
+def _canonical(use: DatasetUse) -> DatasetUse:
+    name: Name = canonical_dataset(use.namespace, use.name)
+    return replace(use, namespace=name.namespace, name=name.name)
