@@ -23,7 +23,7 @@ class Severity(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One transition of one alert; `alert_id` is the same for every copy of it. Times are microseconds, UTC, 0 unknown."""
+    """One transition of one alert; every copy of it has the same `alert_id`. Times are microseconds, UTC, 0 unknown."""
 
     alert_id: str
     fingerprint: str

@@ -100,7 +100,7 @@ class Runs:
 
 @dataclass(frozen=True, slots=True)
 class GraphDelta:
-    """The full image of one aspect of one node or edge as it stood at `version`. Readers keep the highest of each key."""
+    """The full image of one aspect of one node or edge, as it stood at `version`. Of each key the highest counts."""
 
     key: str
     version: int

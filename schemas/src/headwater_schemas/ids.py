@@ -1,7 +1,7 @@
 """Keys of the graph and identities of events: pure functions of names, times and random bytes.
 
-Keys are hashes, so that state and messages carry 12 bytes instead of a name; their layout is described in the processor's
-`SEMANTICS.md`, section 1. Event and run ids are the 16 raw bytes of a UUID (RFC 9562).
+Keys are hashes, so that state and messages carry 12 bytes instead of a name; their layout is described in
+`SEMANTICS.md` of the processor, section 1. Event and run ids are the 16 raw bytes of a UUID (RFC 9562).
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def shard_of(key: bytes, shards: int) -> int:
 
 
 def partition_key(event: LineageEvent) -> bytes:
-    """The Kafka key of an event: its own job, else its first output, else its first input, as `namespace/name` in UTF-8.
+    """The Kafka key of an event: its own job, else its first output, else its first input; `namespace/name`, UTF-8.
 
     Datasets go under their canonical names. An event of direct edges alone goes by the first target, one that names
     nothing by its own id.
@@ -98,10 +98,8 @@ def uuid7(now_ms: int, random: bytes) -> bytes:
     if len(random) != 10:
         raise ValueError(f"uuid7 needs 10 random bytes, not {len(random)}")
     bits = int.from_bytes(random, "big")
-    value = (
-        (now_ms & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | (bits >> 64 & 0xFFF) << 64 | 0b10 << 62 | (bits & (1 << 62) - 1)
-    )
-    return value.to_bytes(16, "big")
+    head = (now_ms & 0xFFFF_FFFF_FFFF) << 16 | 0x7 << 12 | bits >> 64 & 0xFFF
+    return (head << 64 | 0b10 << 62 | bits & (1 << 62) - 1).to_bytes(16, "big")
 
 
 def new_event_id() -> bytes:

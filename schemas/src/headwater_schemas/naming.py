@@ -1,8 +1,8 @@
 """One name for one dataset: OpenLineage naming, and fixed rules for the spellings met in the field.
 
 The rules are syntactic, pure and versioned: the same input gives the same name on every machine and at every time, so
-that the name may be hashed into a key. What can change (symlinks, aliases, two names of one Kafka cluster) is not decided
-here. Constructors for producers follow the naming table of the OpenLineage specification
+that the name may be hashed into a key. What can change (symlinks, aliases, two names of one Kafka cluster) is not
+decided here. Constructors for producers follow the naming table of the OpenLineage specification
 (https://openlineage.io/docs/spec/naming).
 """
 
@@ -29,7 +29,8 @@ _OBJECT_STORES: Final = frozenset({"s3", "gs"})
 _CONTAINER_AT_ACCOUNT: Final = frozenset({"abfs", "abfss", "wasb", "wasbs"})
 # The rest of such a namespace is a host, perhaps with a port: host names know no upper case.
 _HOSTS: Final = frozenset(
-    "cassandra crate db2 hdfs hive milvus mongodb mssql mysql oceanbase oracle postgres redis redshift teradata trino".split()
+    {"cassandra", "crate", "db2", "hdfs", "hive", "milvus", "mongodb", "mssql", "mysql", "oceanbase", "oracle"}
+    | {"postgres", "redis", "redshift", "teradata", "trino"}
 )
 _CACHE_SIZE: Final = 65_536
 

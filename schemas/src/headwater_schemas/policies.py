@@ -1,4 +1,4 @@
-"""Policies as they go to `lineage.policies`: plain values; the wire is in `codec`. They mirror `avro/policy.v1.avsc`."""
+"""Policies as they go to `lineage.policies`: plain values, as in `avro/policy.v1.avsc`. The wire is in `codec`."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Criticality(enum.Enum):
 class Policy:
     """What people decided about what the pattern `namespace`, `name` (exact, or with * and ?) names.
 
-    `max_age_ms` is the freshness target (0: none), `for_ms` how long a breach lasts before it fires, `clear_ms` how long
-    it must be well before it resolves. `source` and `sink` declare loose ends that are right. `alias_namespace` and
-    `alias_name` say that the subject is the same dataset as another.
+    `max_age_ms` is the freshness target (0: none), `for_ms` how long a breach lasts before it fires, `clear_ms` how
+    long it must be well before it resolves. `source` and `sink` declare loose ends that are right.
+    `alias_namespace` and `alias_name` say that the subject is the same dataset as another.
     """
 
     subject: str
