@@ -16,7 +16,8 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from headwater.emitter import Emitter, EmitterStats
+    from headwater.buffer import EmitterStats
+    from headwater.emitter import Emitter
     from headwater.errors import (
         BrokerUnavailable,
         BufferFull,
@@ -49,7 +50,7 @@ _HOME: Final[dict[str, str]] = {
     "DeliveryError": "headwater.errors",
     "DirectEdge": "headwater_schemas.events",
     "Emitter": "headwater.emitter",
-    "EmitterStats": "headwater.emitter",
+    "EmitterStats": "headwater.buffer",
     "EventError": "headwater.errors",
     "EventType": "headwater_schemas.events",
     "HeadwaterError": "headwater.errors",

@@ -1,0 +1,177 @@
+"""Documents as the real OpenLineage client writes them: through its own file transport, nothing patched."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from openlineage.client import OpenLineageClient
+from openlineage.client.event_v2 import (
+    DatasetEvent,
+    InputDataset,
+    Job,
+    JobEvent,
+    OutputDataset,
+    Run,
+    RunEvent,
+    RunState,
+    StaticDataset,
+)
+from openlineage.client.generated import (
+    column_lineage_dataset,
+    error_message_run,
+    input_statistics_input_dataset,
+    job_type_job,
+    lifecycle_state_change_dataset,
+    lineage,
+    nominal_time_run,
+    output_statistics_output_dataset,
+    parent_run,
+    schema_dataset,
+    symlinks_dataset,
+)
+from openlineage.client.transport.file import FileConfig, FileTransport
+
+PRODUCER = "https://github.com/acme/jobs/tree/1.4.2/etl"
+BEGAN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+RUN_ID = "0195511c-3c00-7000-8000-000000000001"
+PARENT_RUN_ID = "0195511c-3c00-7000-8000-000000000002"
+FAILED_RUN_ID = "0195511c-3c00-7000-8000-000000000003"
+
+
+def write_documents(path: Path) -> Path:
+    """A START/COMPLETE pair, a run with a parent, a failing run, a job and two datasets; JSON lines in that order."""
+    client = OpenLineageClient(transport=FileTransport(FileConfig(log_file_path=str(path), append=True)))
+    for event in (*_pair(), _with_parent(), *_failing(), _job_event(), _renamed(), _described()):
+        client.emit(event)
+    client.close()
+    return path
+
+
+def _at(seconds: int) -> str:
+    return (BEGAN + timedelta(seconds=seconds)).isoformat()
+
+
+def _run(run_id: str, **facets: Any) -> Run:
+    return Run(runId=str(uuid.UUID(run_id)), facets=facets)
+
+
+def _job(name: str, **facets: Any) -> Job:
+    return Job(namespace="etl", name=name, facets=facets)
+
+
+def _pair() -> list[RunEvent]:
+    kind = job_type_job.JobTypeJobFacet(processingType="BATCH", integration="SPARK", jobType="JOB")
+    nominal = nominal_time_run.NominalTimeRunFacet(_at(-3600), _at(0))
+    orders = InputDataset(
+        namespace="postgresql://reader:s3cret@DB.example.com:5432",
+        name="shop.public.orders",
+        facets={
+            "schema": schema_dataset.SchemaDatasetFacet(
+                fields=[
+                    schema_dataset.SchemaDatasetFacetFields(name="id", type="BIGINT"),
+                    schema_dataset.SchemaDatasetFacetFields(name="total", type="NUMERIC"),
+                ]
+            )
+        },
+        inputFacets={"inputStatistics": input_statistics_input_dataset.InputStatisticsInputDatasetFacet(rowCount=120)},
+    )
+    daily = OutputDataset(
+        namespace="s3a://lake",
+        name="/orders/daily",
+        facets={
+            "symlinks": symlinks_dataset.SymlinksDatasetFacet(
+                identifiers=[symlinks_dataset.Identifier("hive://metastore:9083", "lake.orders_daily", "TABLE")]
+            ),
+            "columnLineage": column_lineage_dataset.ColumnLineageDatasetFacet(
+                fields={
+                    "total": column_lineage_dataset.Fields(
+                        inputFields=[
+                            column_lineage_dataset.InputField(
+                                "postgres://db.example.com:5432", "shop.public.orders", "total"
+                            )
+                        ]
+                    )
+                }
+            ),
+        },
+        outputFacets={
+            "outputStatistics": output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
+                rowCount=118, size=4096
+            )
+        },
+    )
+    run = _run(RUN_ID, nominalTime=nominal)
+    job = _job("orders_daily", jobType=kind)
+    return [
+        RunEvent(
+            eventType=RunState.START, eventTime=_at(0), run=run, job=job, producer=PRODUCER, inputs=[orders], outputs=[]
+        ),
+        RunEvent(
+            eventType=RunState.COMPLETE,
+            eventTime=_at(60),
+            run=run,
+            job=job,
+            producer=PRODUCER,
+            inputs=[],
+            outputs=[daily],
+        ),
+    ]
+
+
+def _with_parent() -> RunEvent:
+    parent = parent_run.ParentRunFacet(
+        run=parent_run.Run(runId=PARENT_RUN_ID),
+        job=parent_run.Job(namespace="airflow", name="shop.load"),
+        root=parent_run.Root(
+            run=parent_run.RootRun(runId=FAILED_RUN_ID), job=parent_run.RootJob(namespace="airflow", name="shop")
+        ),
+    )
+    return RunEvent(
+        eventType=RunState.RUNNING,
+        eventTime=_at(61),
+        run=_run(RUN_ID, parent=parent),
+        job=_job("orders_daily"),
+        producer=PRODUCER,
+    )
+
+
+def _failing() -> list[RunEvent]:
+    error = error_message_run.ErrorMessageRunFacet(
+        message="cannot connect to postgres://reader:s3cret@db/shop", programmingLanguage="python", stackTrace="at x"
+    )
+    run, job = _run(FAILED_RUN_ID, errorMessage=error), _job("customers")
+    return [
+        RunEvent(
+            eventType=RunState.START, eventTime=_at(100), run=Run(runId=FAILED_RUN_ID), job=job, producer=PRODUCER
+        ),
+        RunEvent(eventType=RunState.FAIL, eventTime=_at(101), run=run, job=job, producer=PRODUCER),
+    ]
+
+
+def _job_event() -> JobEvent:
+    source = lineage.LineageDatasetInput(namespace="kafka://b:9092,a:9092", name="orders", type="DATASET")
+    entry = lineage.LineageDatasetEntry(
+        namespace="s3://lake", name="orders/raw", type="DATASET", inputs=[source, lineage.LineageJobInput(type="JOB")]
+    )
+    stated = lineage.LineageJobFacet(entries=[entry])
+    return JobEvent(eventTime=_at(110), job=_job("declared", lineage=stated), producer=PRODUCER)
+
+
+def _renamed() -> DatasetEvent:
+    change = lifecycle_state_change_dataset.LifecycleStateChangeDatasetFacet(
+        lifecycleStateChange=lifecycle_state_change_dataset.LifecycleStateChange.RENAME,
+        previousIdentifier=lifecycle_state_change_dataset.PreviousIdentifier(name="a.old", namespace="mysql://m:3306"),
+    )
+    dataset = StaticDataset(namespace="mysql://m:3306", name="a.new", facets={"lifecycleStateChange": change})
+    return DatasetEvent(eventTime=_at(120), dataset=dataset, producer=PRODUCER)
+
+
+def _described() -> DatasetEvent:
+    stated = lineage.LineageDatasetFacet(
+        inputs=[lineage.LineageDatasetInput(namespace="mysql://m:3306", name="a.new", type="DATASET")]
+    )
+    dataset = StaticDataset(namespace="mysql://m:3306", name="a.view", facets={"lineage": stated})
+    return DatasetEvent(eventTime=_at(130), dataset=dataset, producer=PRODUCER)
