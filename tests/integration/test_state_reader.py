@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 import redis
 from tests.support.state_writer import StateWriter
 
+from headwater_processor.core.alerts import Machine, State, fingerprint, incident_id
 from headwater_processor.core.runs import Run
-from headwater_processor.local.services import start_redis
 from headwater_processor.state import (
     AmbiguousNameError,
     LayoutError,
@@ -35,30 +32,19 @@ LOADER = Name("k8s", "orders-loader")
 RUN = bytes(range(16))
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
-    folder: Path = tmp_path_factory.mktemp("redis")
-    server = start_redis(folder)
-    connection = redis.Redis.from_url(server.url)
-    yield connection
-    connection.close()
-    server.process.stop()
-
-
 @pytest.fixture
-def domain(client: redis.Redis) -> str:
-    client.flushall()
+def domain() -> str:
     return "test"
 
 
 @pytest.fixture
-def writer(client: redis.Redis, domain: str) -> StateWriter:
-    return StateWriter(client, domain)
+def writer(redis_client: redis.Redis, domain: str) -> StateWriter:
+    return StateWriter(redis_client, domain)
 
 
 @pytest.fixture
-def reader(client: redis.Redis, domain: str) -> StateReader:
-    return StateReader(client, domain)
+def reader(redis_client: redis.Redis, domain: str) -> StateReader:
+    return StateReader(redis_client, domain)
 
 
 def chain(writer: StateWriter) -> None:
@@ -272,13 +258,13 @@ def test_a_job_shows_its_open_run_with_pod_and_offsets(writer: StateWriter, read
 
 
 def test_a_run_silent_for_longer_than_the_time_out_is_lost(
-    writer: StateWriter, client: redis.Redis, domain: str
+    writer: StateWriter, redis_client: redis.Redis, domain: str
 ) -> None:
     chain(writer)
     for partition in (0, 1):
         writer.partition(partition, as_of_us=T + 100 * S)
     writer.run(LOADER, RUN, Run(first=T, seen=T), is_open=True)
-    job = StateReader(client, domain, run_timeout_us=10 * S).job(LOADER)
+    job = StateReader(redis_client, domain, run_timeout_us=10 * S).job(LOADER)
     assert job is not None
     assert [r.state for r in job.runs] == ["LOST"]
 
@@ -298,3 +284,20 @@ def test_as_of_is_unknown_while_one_partition_is(writer: StateWriter, reader: St
     chain(writer)
     summary = reader.summary()
     assert (summary.as_of_us, summary.datasets, summary.jobs, summary.edges, summary.applied) == (0, 3, 2, 4, 5)
+
+
+def test_alerts_that_fire_come_first_and_quiet_ones_not_at_all(writer: StateWriter, reader: StateReader) -> None:
+    stale = fingerprint("DatasetStale", "dataset", SHOP, ORDERS_TABLE.name)
+    writer.alert_machine(1, stale, Machine(State.FIRING, T + 9, T + 5, T))
+    writer.alert_machine(2, fingerprint("RunNeverEnded", "job", "k8s", "loader"), Machine(State.PENDING, T, T))
+    writer.alert_machine(2, fingerprint("DatasetStale", "dataset", "a", "b"), Machine(State.QUIET, T, T))
+    first, second = reader.alerts()
+    assert (first.kind, first.state, first.subject_kind, first.subject) == (
+        "DatasetStale",
+        "FIRING",
+        "dataset",
+        ORDERS_TABLE,
+    )
+    assert (first.since_us, first.deadline_us, first.incident_id) == (T + 5, T, incident_id(stale, T))
+    assert (second.state, second.subject, second.incident_id) == ("PENDING", Name("k8s", "loader"), "")
+    assert reader.summary().alerts_firing == 1

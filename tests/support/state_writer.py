@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
 import redis
 
+from headwater_processor.core.alerts import Machine, encode
 from headwater_processor.core.runs import Run, encode_run
 from headwater_processor.state.layout import (
     AliasRecord,
@@ -123,9 +123,9 @@ class StateWriter:
         """The history of a job."""
         self._put("jr", job_key(job), pack_history(history))
 
-    def alert_machine(self, shard: int, fingerprint: str, value: object) -> None:
-        """An alert machine as msgpack."""
-        self._redis.hset(self._keys.part("am", shard), fingerprint, msgspec.msgpack.encode(value))
+    def alert_machine(self, shard: int, fingerprint: str, machine: Machine) -> None:
+        """An alert machine."""
+        self._redis.hset(self._keys.part("am", shard), fingerprint, encode(machine))
 
     def _name(self, kind: bytes, key: bytes, name: Name) -> None:
         self._put("names", key, pack_name(kind, name))

