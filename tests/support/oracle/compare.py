@@ -1,0 +1,48 @@
+"""Redis and the topics against the model: a list of differences, empty when everything is as it must be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import redis
+from tests.support.oracle.compare_graph import compare_graph
+from tests.support.oracle.compare_letters import compare_alerts, compare_dead_letters, compare_late
+from tests.support.oracle.compare_state import View, compare_state
+from tests.support.oracle.model import Model
+from tests.support.oracle.topics import read_topic
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where the processor reads and writes."""
+
+    bootstrap: str
+    redis_url: str
+    domain: str
+    prefix: str = "lineage."
+    """Of all topics; the events are in `<prefix>events`."""
+
+    @property
+    def events(self) -> str:
+        return f"{self.prefix}events"
+
+
+def feed(model: Model, where: Where) -> None:
+    """Feeds the model with the events topic as it lies in Kafka."""
+    for message in read_topic(where.bootstrap, where.events):
+        model.feed(message.partition, message.offset, message.timestamp_ms, message.value, message.key)
+
+
+def compare(model: Model, where: Where, *, strict_versions: bool = True) -> list[str]:
+    """Differences between what is and what must be, at quiescence. The model was fed with all events before."""
+    client = redis.Redis.from_url(where.redis_url)
+    try:
+        lines = compare_state(View(client, where.domain, model))
+    finally:
+        client.close()
+    topic = {name: f"{where.prefix}{name}" for name in ("deltas", "alerts", "late", "deadletter")}
+    lines += compare_graph(model, read_topic(where.bootstrap, topic["deltas"]), strict_versions=strict_versions)
+    lines += compare_dead_letters(model.bad, where.events, read_topic(where.bootstrap, topic["deadletter"]))
+    lines += compare_late(model.late, read_topic(where.bootstrap, topic["late"]))
+    lines += compare_alerts(read_topic(where.bootstrap, topic["alerts"]))
+    return lines

@@ -1,0 +1,128 @@
+"""Whole topics, read and written with the plain client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+from tests.support.oracle.records import Record
+
+READ_DEADLINE_S: Final = 120.0
+_IN_FLIGHT: Final = 50_000
+
+
+class Message(NamedTuple):
+    """One record as it lies in a topic."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: dict[str, bytes]
+
+
+def _reader(bootstrap: str) -> Consumer:
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "oracle-reader",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+        }
+    )
+
+
+def partitions_of(bootstrap: str, topic: str) -> list[int]:
+    """Partitions of a topic; empty when there is no such topic."""
+    found = AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=30).topics.get(topic)
+    return [] if found is None or found.error is not None else sorted(found.partitions)
+
+
+def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
+    """Partition to the offset that the next record will get."""
+    consumer = _reader(bootstrap)
+    try:
+        return {
+            number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=30)[1]
+            for number in partitions_of(bootstrap, topic)
+        }
+    finally:
+        consumer.close()
+
+
+def read_topic(bootstrap: str, topic: str) -> Iterator[Message]:
+    """Every record up to the present end, in order within a partition. Raises TimeoutError, KafkaException."""
+    waiting = set(partitions_of(bootstrap, topic))
+    if not waiting:
+        return
+    consumer = _reader(bootstrap)
+    deadline = time.monotonic() + READ_DEADLINE_S
+    try:
+        consumer.assign([TopicPartition(topic, number, 0) for number in waiting])
+        while waiting:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{topic}: partitions {sorted(waiting)} were not read to their end")
+            for raw in consumer.consume(10_000, timeout=0.2):
+                error = raw.error()
+                if error is None:
+                    yield _message(raw)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    waiting.discard(raw.partition() or 0)
+                else:
+                    raise KafkaException(error)
+    finally:
+        consumer.close()
+
+
+def _message(raw: Any) -> Message:
+    headers = {name: value or b"" for name, value in raw.headers() or []}
+    return Message(raw.partition(), raw.offset(), raw.timestamp()[1], raw.key(), raw.value(), headers)
+
+
+def create_topic(bootstrap: str, topic: str, partitions: int, config: dict[str, str] | None = None) -> None:
+    """A topic that keeps old timestamps. Raises KafkaException."""
+    settings = {"retention.ms": "-1", "message.timestamp.type": "CreateTime"} | (config or {})
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([NewTopic(topic, partitions, 1, config=settings)])[topic].result(30)
+
+
+def produce(bootstrap: str, topic: str, records: Iterable[Record]) -> dict[int, int]:
+    """Produces in order and waits for every acknowledgement; the records of each partition, counted."""
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,
+            "linger.ms": 20,
+            "compression.type": "lz4",
+            "queue.buffering.max.messages": 2 * _IN_FLIGHT,
+        }
+    )
+    counts: dict[int, int] = {}
+    failures: list[str] = []
+
+    def delivered(error: KafkaError | None, _message: Any) -> None:
+        if error is not None:
+            failures.append(str(error))
+
+    for record in records:
+        counts[record.partition] = counts.get(record.partition, 0) + 1
+        while len(producer) >= _IN_FLIGHT:
+            producer.poll(0.1)
+        producer.produce(
+            topic,
+            record.value,
+            record.key,
+            record.partition,
+            on_delivery=delivered,
+            timestamp=record.timestamp_ms,
+            headers=[*record.headers],
+        )
+    if producer.flush(60) or failures:
+        raise RuntimeError(f"{topic}: {len(producer)} records were not delivered; {failures[:3]}")
+    return counts
