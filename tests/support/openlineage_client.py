@@ -44,7 +44,8 @@ FAILED_RUN_ID = "0195511c-3c00-7000-8000-000000000003"
 def write_documents(path: Path) -> Path:
     """A START/COMPLETE pair, a run with a parent, a failing run, a job and two datasets; JSON lines in that order."""
     client = OpenLineageClient(transport=FileTransport(FileConfig(log_file_path=str(path), append=True)))
-    for event in (*_pair(), _with_parent(), *_failing(), _job_event(), _renamed(), _described()):
+    events: list[RunEvent | JobEvent | DatasetEvent] = [*_pair(), _with_parent(), *_failing()]
+    for event in (*events, _job_event(), _renamed(), _described()):
         client.emit(event)
     client.close()
     return path

@@ -122,13 +122,16 @@ class Buffer(Generic[T]):
         with self._lock:
             self._last_error = why
 
-    def drop_rest(self, reason: str) -> None:
-        """Give up what is still in the buffer."""
+    def give_up(self) -> None:
+        """At the end: what is still in the buffer was never sent, what was sent and not settled has failed."""
         with self._lock:
             left = len(self._items)
             self._items.clear()
-            self._dropped[reason] += left
-            self._settle(left)
+            if left:
+                self._dropped["unsent"] += left
+            unknown = self._accepted - self._settled - left
+            self._failed += unknown
+            self._settle(left + unknown)
 
     def wait_settled(self, timeout_s: float) -> int:
         """Wait until nothing is pending; returns what still is after `timeout_s`."""

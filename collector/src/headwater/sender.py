@@ -65,7 +65,7 @@ class Sender:
             self._buffer.close("internal")
             self._buffer.note(error_text(error))
             self._complain("internal", error_text(error))
-        self._buffer.drop_rest("unsent")
+        self._buffer.give_up()
 
     def _deliver_until_closed(self) -> None:
         waiting: list[Encoded] = []
@@ -97,7 +97,10 @@ class Sender:
                 self._buffer.note(why)
                 return 0
             self._buffer.failed(len(batch), why)
-            return len(batch)
+        except Exception as error:  # noqa: BLE001 - a bug in a transport must end in the books, not in the job
+            self._buffer.failed(len(batch), error_text(error))
+            self._complain("internal", error_text(error))
+        return len(batch)
 
     def _settle(self, count: int, error: DeliveryError | None) -> None:
         if error is None:

@@ -1,0 +1,36 @@
+"""Importing the SDK costs a job next to nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import headwater
+
+
+def _in_fresh_process(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout.strip()
+
+
+def test_importing_headwater_loads_neither_kafka_nor_avro_nor_json() -> None:
+    heavy = {"confluent_kafka", "fastavro", "orjson", "openlineage", "headwater.emitter", "headwater_schemas"}
+    loaded = _in_fresh_process("import sys, headwater; print(*sys.modules)").split()
+    assert heavy & set(loaded) == set()
+
+
+def test_importing_headwater_takes_less_than_30_ms() -> None:
+    code = "import time; began = time.perf_counter(); import headwater; print(time.perf_counter() - began)"
+    fastest_s = min(float(_in_fresh_process(code)) for _ in range(3))  # the fastest: the machine has other work as well
+    assert fastest_s < 0.030
+
+
+def test_an_emitter_that_is_switched_off_loads_neither_kafka_nor_avro() -> None:
+    code = "import sys; from headwater import Emitter; Emitter(None).close(); print(*sys.modules)"
+    assert {"confluent_kafka", "fastavro"} & set(_in_fresh_process(code).split()) == set()
+
+
+def test_every_public_name_exists_and_they_are_sorted() -> None:
+    assert headwater.__all__ == sorted(headwater.__all__)
+    assert all(getattr(headwater, name) is not None for name in headwater.__all__)
+    assert set(headwater.__all__) <= set(dir(headwater))
