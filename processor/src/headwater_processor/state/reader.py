@@ -40,7 +40,7 @@ from headwater_processor.state.values import (
 )
 from headwater_processor.state.walk import DOWNSTREAM, UPSTREAM, alias_classes, walk
 from headwater_schemas.events import Name
-from headwater_schemas.ids import DERIVES, READS, WRITES, dataset_key, dataset_key_of, job_key
+from headwater_schemas.ids import DERIVES, READS, WRITES, dataset_key, dataset_key_of, emitter_key, job_key
 from headwater_schemas.naming import canonical_dataset
 
 MAX_NEIGHBOURS: Final = 2000
@@ -140,6 +140,14 @@ class StateReader:
         for _, job in self._loader().jobs([job_key(name)]):
             return job
         return None
+
+    def emitter(self, name: str) -> tuple[int, list[Name]]:
+        """When an emitter was last heard (0: never) and the datasets that it writes, at most `MAX_NEIGHBOURS`."""
+        self._meta()
+        key = emitter_key(name)
+        written = self._store.members_after("ex", key, MAX_NEIGHBOURS)
+        names = self._loader().names(written)
+        return self._store.scores("mz", [key]).get(key, 0), sorted(names.values(), key=str)
 
     # --- the graph --------------------------------------------------------------------------------------------------
 

@@ -97,6 +97,12 @@ class StateStore:
             found += [[member[KEY_BYTES:] for member in members] for members in self._call(*commands)]
         return found
 
+    def members_after(self, table: str, prefix: bytes, limit: int) -> list[bytes]:
+        """What follows the prefix in the members that begin with it, of a sorted set without scores."""
+        end = b"(" + prefix + b"\xff" * KEY_BYTES
+        command = ("ZRANGEBYLEX", self._keys.table(table), b"[" + prefix, end, "LIMIT", 0, limit)
+        return [member[len(prefix) :] for member in self._call(command)[0]]
+
     def members(self, table: str, number: int | None = None) -> Iterator[list[tuple[bytes, int]]]:
         """All (member, score) of a sorted set, in batches. What changes meanwhile may be seen or not, never twice."""
         key, cursor, seen = self._key(table, number), 0, set[bytes]()

@@ -1,0 +1,204 @@
+"""What `headwater trace` says: the walk as one object for programs, as a tree down to pods and offsets for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from rich.text import Text
+from rich.tree import Tree
+
+from headwater_processor.local.status_view import dataset_object, job_object, unlinked_words
+from headwater_processor.local.texts import ago, count, iso, length
+from headwater_processor.state.runs import OffsetImage, RunImage
+from headwater_processor.state.values import DatasetState, JobState, Trace
+from headwater_processor.state.walk import UPSTREAM
+from headwater_schemas.events import Name
+
+OFFSETS_SHOWN: Final = 8
+"""Partitions of a run that a person sees; JSON has all."""
+
+_STATES: Final = {"STALE": "bold red", "LATE": "yellow", "NO_DATA": "red", "FRESH": "green", "RECOVERED": "green"}
+_RUNS: Final = {"FAIL": "bold red", "ABORT": "red", "LOST": "red", "COMPLETE": "green", "OPEN": "cyan"}
+
+
+def as_object(trace: Trace, domain: str) -> dict[str, Any]:
+    """The object of `--output json`. Edges point the way the data flows; names are `namespace/name`."""
+    return {
+        "domain": domain,
+        "as_of": iso(trace.as_of_us),
+        "root": str(trace.root),
+        "direction": trace.direction,
+        "depth": trace.depth,
+        "truncated": trace.truncated,
+        "datasets": [
+            {**dataset_object(dataset), "distance": trace.distance.get(dataset.name, 0)} for dataset in trace.datasets
+        ],
+        "jobs": [job_object(job) for job in trace.jobs],
+        "edges": [
+            {
+                "kind": edge.kind,
+                "source": str(edge.source),
+                "target": str(edge.target),
+                "first_seen": iso(edge.first_seen_us),
+                "last_seen": iso(edge.last_seen_us),
+                "first_run": edge.first_run,
+            }
+            for edge in trace.edges
+        ],
+        "same_as": [[str(name) for name in group] for group in trace.same_as],
+    }
+
+
+def as_tree(trace: Trace, now_us: int) -> Tree:
+    """The walk as a tree; a node that was shown before is only named."""
+    return _Drawing(trace, now_us).draw()
+
+
+class _Drawing:
+    """One tree in the making: remembers what was shown, so that a cycle ends."""
+
+    def __init__(self, trace: Trace, now_us: int) -> None:
+        self._trace = trace
+        self._now_us = now_us
+        self._datasets = {dataset.name: dataset for dataset in trace.datasets}
+        self._jobs = {job.name: job for job in trace.jobs}
+        self._same = {name: group for group in trace.same_as for name in group}
+        self._shown: set[Name] = set()
+        self._up = trace.direction == UPSTREAM
+
+    def draw(self) -> Tree:
+        root = self._datasets[self._trace.root]
+        tree = Tree(dataset_line(root, self._now_us))
+        self._below_dataset(tree, root)
+        if not tree.children:
+            way, verb = ("upstream", "writes") if self._up else ("downstream", "reads")
+            tree.add(Text(f"nothing {way}: no job that we know of {verb} it", "yellow"))
+        if self._trace.truncated:
+            tree.add(Text("some nodes have too many neighbours; not all are shown", "yellow"))
+        return tree
+
+    def _dataset(self, branch: Tree, dataset: DatasetState, note: str = "") -> None:
+        line = dataset_line(dataset, self._now_us)
+        if note:
+            line.append(f"  {note}", "dim")
+        if dataset.name in self._shown:
+            line.append("  (shown above)", "dim")
+            branch.add(line)
+            return
+        self._below_dataset(branch.add(line), dataset)
+
+    def _below_dataset(self, branch: Tree, dataset: DatasetState) -> None:
+        group = self._same.get(dataset.name, (dataset.name,))
+        self._shown.update(group)
+        for other in group:
+            if other != dataset.name:
+                branch.add(Text(f"same as {other}", "dim"))
+        for name in group:
+            for far in self._ends(name, "DERIVES"):
+                if far in self._datasets:
+                    self._dataset(branch, self._datasets[far], "stated by a producer")
+        for name in group:
+            for job in self._ends(name, "WRITES" if self._up else "READS"):
+                if job in self._jobs:
+                    self._job(branch, self._jobs[job], dataset)
+
+    def _job(self, branch: Tree, job: JobState, of: DatasetState) -> None:
+        line = Text()
+        line.append("written by job " if self._up else "read by job ", "dim")
+        line.append(str(job.name), "bold")
+        line.append("  streaming" if job.streaming else "", "dim")
+        if job.unlinked:
+            line.append(f"  {unlinked_words(job.unlinked)}", "yellow")
+        if job.name in self._shown:
+            line.append("  (shown above)", "dim")
+            branch.add(line)
+            return
+        self._shown.add(job.name)
+        here = branch.add(line)
+        self._runs(here, job)
+        for far in self._ends(job.name, "READS" if self._up else "WRITES"):
+            if far == of.name:
+                here.add(Text(f"{'reads' if self._up else 'writes'} {far} itself", "dim"))
+            elif far in self._datasets:
+                self._dataset(here, self._datasets[far])
+
+    def _runs(self, branch: Tree, job: JobState) -> None:
+        if job.last is None:
+            branch.add(Text("no run is known", "dim"))
+            return
+        _run(branch, "last run", job.last, self._now_us)
+        failed = next((run for run in job.runs if run.state in ("FAIL", "ABORT", "LOST")), None)
+        if failed is not None and failed != job.last:
+            branch.add(run_line("last failure", failed, self._now_us))
+        if job.last_ok is not None and job.last_ok.run != job.last.run:
+            _run(branch, "last success", job.last_ok, self._now_us)
+
+    def _ends(self, node: Name, kind: str) -> Iterator[Name]:
+        """The far ends of the edges of a kind at a node, in the direction of the walk."""
+        found = dict.fromkeys(
+            edge.source if self._up else edge.target
+            for edge in self._trace.edges
+            if edge.kind == kind and (edge.target if self._up else edge.source) == node
+        )
+        yield from sorted(found, key=str)
+
+
+def dataset_line(dataset: DatasetState, now_us: int) -> Text:
+    """A dataset with its state and when it was last written."""
+    line = Text(str(dataset.name), "bold blue")
+    line.append(f"  {dataset.state}", _STATES.get(dataset.state, "dim"))
+    if dataset.last_write_us:
+        line.append(f"  written {ago(dataset.last_write_us, now_us)}", "dim")
+    if dataset.unlinked:
+        line.append(f"  {unlinked_words(dataset.unlinked)}", "yellow")
+    if dataset.candidates:
+        line.append(f"  meant: {dataset.candidates[0]}", "bold yellow")
+    if not dataset.present:
+        line.append("  dropped", "red")
+    return line
+
+
+def run_line(title: str, run: RunImage, now_us: int) -> Text:
+    """A run in one line: how it stands, since when, and why it failed."""
+    line = Text(f"{title} ", "dim")
+    line.append(run.state, _RUNS.get(run.state, ""))
+    line.append(f" {run.run or '?'}", "dim")
+    line.append(f"  started {ago(run.started_us, now_us)}")
+    if run.ended_us > run.started_us > 0:
+        line.append(f", took {length(run.ended_us - run.started_us)}")
+    elif run.state in ("OPEN", "LOST"):
+        line.append(f", last heard {ago(run.seen_us, now_us)}")
+    if run.error:
+        line.append(f"  {run.error.splitlines()[0][:160]}", "red")
+    return line
+
+
+def _run(branch: Tree, title: str, run: RunImage, now_us: int) -> None:
+    here = branch.add(run_line(title, run, now_us))
+    if run.runtime:
+        here.add(Text(_where(run.runtime)))
+    for span in run.offsets[:OFFSETS_SHOWN]:
+        here.add(offset_line(span))
+    if len(run.offsets) > OFFSETS_SHOWN:
+        here.add(Text(f"… and {count(len(run.offsets) - OFFSETS_SHOWN, 'more partition')}: --output json", "dim"))
+
+
+def offset_line(span: OffsetImage) -> Text:
+    """The offsets of one Kafka partition, both ends inclusive."""
+    verb = "read" if span.direction == "in" else "wrote"
+    line = Text(f"{verb} ", "dim")
+    line.append(f"{span.dataset.rpartition('/')[2]}[{span.partition}] offsets {span.first}–{span.last}")
+    return line
+
+
+def _where(runtime: dict[str, Any]) -> str:
+    """The pod (function, host) first, then what it runs and where."""
+    parts = []
+    if runtime.get("pod"):
+        space = runtime.get("k8s_namespace")
+        parts.append(f"pod {space + '/' if space else ''}{runtime['pod']}")
+    if runtime.get("function"):
+        parts.append(f"function {runtime['function']}:{runtime.get('function_version', '')}".rstrip(":"))
+    parts += [f"{key} {runtime[key]}" for key in ("container", "image", "node", "host") if runtime.get(key)]
+    return ", ".join(parts)
