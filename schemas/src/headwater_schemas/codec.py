@@ -18,11 +18,32 @@ from headwater_schemas.deltas import GraphDelta
 from headwater_schemas.events import LineageEvent
 from headwater_schemas.framing import frame_confluent, frame_single_object, split_frame
 from headwater_schemas.policies import Policy
-from headwater_schemas.records import ALERTS, DELTAS, POLICIES, Mirror, T, from_record
-from headwater_schemas.records import to_record as to_record  # beside from_record for those who build on the codec
+from headwater_schemas.records import ALERTS, DELTAS, POLICIES, Mirror, T, from_record, to_record
 from headwater_schemas.schema import LINEAGE_EVENT, WriterSchema, reader
 from headwater_schemas.walker import Malformed
 from headwater_schemas.wire import write_event
+
+__all__ = [
+    "REASONS",
+    "Malformed",
+    "Rejected",
+    "Schemas",
+    "decode",
+    "decode_alert",
+    "decode_delta",
+    "decode_policy",
+    "encode",
+    "encode_alert",
+    "encode_confluent",
+    "encode_delta",
+    "encode_policy",
+    "encode_single_object",
+    "frame",
+    "from_record",
+    "own_schema",
+    "split_frame",
+    "to_record",
+]
 
 REASONS: Final[Mapping[str, str]] = {
     "empty": "the record has no value",

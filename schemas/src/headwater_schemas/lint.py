@@ -16,6 +16,7 @@ import orjson
 
 PRIMITIVES: Final = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
+_COMPLEX: Final = frozenset({"record", "error", "enum", "fixed", "array", "map", "union"})
 _LEAST_BYTES: Final = {"null": 0, "float": 4, "double": 8}
 
 
@@ -25,12 +26,16 @@ class SchemaRefused(ValueError):  # noqa: N818 - it says what happened to the sc
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a writer schema may be. `nodes` counts every type, as if each named type were written out in full."""
+    """How large a writer schema may be. `nodes` counts every type, as if each named type were written out in full.
+
+    `idle` is how many values of zero bytes an item of an array may hold: they cost time, and no byte of the sender's.
+    """
 
     text_bytes: int = 256 * 1024
     depth: int = 32
     nodes: int = 2000
     fixed_bytes: int = 64 * 1024
+    idle: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,8 @@ class Field:
 class Node:
     """One type. Only what its kind has is set; named types are shared, never recursive.
 
-    `least` is the smallest number of bytes of a value, `depth` and `weight` the height and number of the types.
+    `least` is the smallest number of bytes of a value, `depth` and `weight` the height and number of the types,
+    `idle` the largest number of values without bytes outside arrays and maps.
     """
 
     kind: str
@@ -62,6 +68,7 @@ class Node:
     least: int = 1
     depth: int = 1
     weight: int = 1
+    idle: int = 0
 
 
 DEFAULT_LIMITS: Final = Limits()
@@ -135,13 +142,21 @@ class _Reader:
         seen = [branch.name or branch.kind for branch in branches]
         if "union" in seen or len(set(seen)) < len(seen):
             raise SchemaRefused(f"{where}: a union within a union, or the same type twice")
-        return _above("union", branches, branches=branches, least=1 + min(branch.least for branch in branches))
+        return _above(
+            "union",
+            branches,
+            branches=branches,
+            least=1 + min(b.least for b in branches),
+            idle=max(b.idle for b in branches),
+        )
 
     def _collection(self, kind: str, tree: dict[str, Any], namespace: str, where: str, depth: int) -> Node:
         part = "items" if kind == "array" else "values"
         inner = self.node(tree.get(part), namespace, f"{where}.{part}", depth + 1)
         if inner.least == 0:
             raise SchemaRefused(f"{where}: {part} of zero bytes; a few bytes could stand for millions of them")
+        if inner.idle > self._limits.idle:
+            raise SchemaRefused(f"{where}: {part} with more than {self._limits.idle} values of zero bytes in each")
         return _above(kind, (inner,), inner=inner)
 
     def _record(self, tree: dict[str, Any], namespace: str, where: str, depth: int) -> Node:
@@ -155,8 +170,8 @@ class _Reader:
         if len({field.name for field in fields}) < len(fields):
             raise SchemaRefused(f"{where}: record {name} has two fields of one name")
         below = tuple(field.node for field in fields)
-        least = sum(node.least for node in below)
-        return self._keep(_above("record", below, name=name, fields=fields, least=least))
+        least, idle = sum(node.least for node in below), sum(node.idle for node in below)
+        return self._keep(_above("record", below, name=name, fields=fields, least=least, idle=idle + (least == 0)))
 
     def _field(self, tree: object, record: str, depth: int) -> Field:
         if not isinstance(tree, dict) or not isinstance(name := tree.get("name"), str) or not _simple(name):
@@ -183,14 +198,14 @@ class _Reader:
         size = tree.get("size")
         if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= self._limits.fixed_bytes:
             raise SchemaRefused(f"{where}: fixed {name} needs a size from 0 to {self._limits.fixed_bytes}")
-        return self._keep(Node("fixed", name=name, size=size, logical=_logical(tree), least=size))
+        return self._keep(Node("fixed", name=name, size=size, logical=_logical(tree), least=size, idle=int(size == 0)))
 
     def _name(self, tree: dict[str, Any], namespace: str, where: str) -> str:
         name, own = tree.get("name"), tree.get("namespace", namespace)
         if not isinstance(name, str) or not isinstance(own, str):
             raise SchemaRefused(f"{where}: a named type without a name")
         full = name if "." in name or not own else f"{own}.{name}"
-        if len(full) > 500 or _NAME.fullmatch(full) is None or full in PRIMITIVES:
+        if len(full) > 500 or _NAME.fullmatch(full) is None or full in PRIMITIVES | _COMPLEX:
             raise SchemaRefused(f"{where}: {full[:200]!r} is no valid name")
         if full in self._named or full in self._open:
             raise SchemaRefused(f"{where}: {full} is defined twice")
@@ -211,7 +226,7 @@ def _logical(tree: dict[str, Any]) -> str:
 
 
 def _primitive(kind: str, logical: str) -> Node:
-    return Node(kind, logical=logical, least=_LEAST_BYTES.get(kind, 1))
+    return Node(kind, logical=logical, least=_LEAST_BYTES.get(kind, 1), idle=int(kind == "null"))
 
 
 def _above(kind: str, below: tuple[Node, ...], **own: Any) -> Node:

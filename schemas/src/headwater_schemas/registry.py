@@ -21,7 +21,7 @@ _LOOKUP_WINDOW_MS: Final = 60_000
 
 
 class SchemaStore:
-    """Writer schemas by fingerprint: ours, and what was offered from `lineage.schemas`. Nothing is ever evicted.
+    """Writer schemas by fingerprint: ours, and those offered from `lineage.schemas`. Nothing is evicted.
 
     Counters: `refused` (offers that the lint refused) and `beyond` (offers after the store was full).
     """
@@ -84,7 +84,7 @@ class RegistryClient(Protocol):
 
 
 def registry_client(config: Mapping[str, Any]) -> RegistryClient:
-    """Confluent's own client. `config` as its documentation has it (`url`, `basic.auth.user.info`, `ssl.ca.location` …).
+    """Confluent's own client, with the settings of its documentation (`url`, `basic.auth.user.info` …).
 
     Raises ModuleNotFoundError, naming the extra to install, without the registry's dependencies.
     """
@@ -167,7 +167,7 @@ class RegistryStore:
         """The registry's answer, None if it has no such schema."""
         try:
             return self._client.get_schema(schema_id)
-        except Exception as error:  # noqa: BLE001 - the client passes on the errors of two HTTP libraries
+        except Exception as error:  # the client passes on the errors of two HTTP libraries
             if getattr(error, "http_status_code", None) == 404:
                 return None
             raise RegistryUnavailable(

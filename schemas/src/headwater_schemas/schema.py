@@ -20,6 +20,8 @@ from headwater_schemas.fingerprint import crc64_avro
 from headwater_schemas.lint import DEFAULT_LIMITS, Limits, Node, SchemaRefused, bare, canonical_form, parse
 from headwater_schemas.walker import MAX_DATUM_BYTES, MAX_ITEMS, Malformed, Step, compile_walker
 
+__all__ = ["LINEAGE_EVENT", "Malformed", "Reader", "SchemaRefused", "WriterSchema", "reader"]
+
 AVRO_DIR: Final = Path(__file__).parent / "avro"
 LINEAGE_EVENT: Final = "lineage_event.v1"
 TAIL_FIRST: Final = "job"
