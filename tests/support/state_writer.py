@@ -7,6 +7,7 @@ import redis
 from headwater_processor.core.alerts import Machine, encode
 from headwater_processor.core.runs import Run, encode_run
 from headwater_processor.state.layout import (
+    RUN_CALL_BYTES,
     AliasRecord,
     DatasetRecord,
     EdgeRecord,
@@ -115,7 +116,7 @@ class StateWriter:
     def run(self, job: Name, run_id: bytes, run: Run, *, is_open: bool) -> None:
         """The record of a run; an open one is also in the list of open runs."""
         field = job_key(job) + run_id
-        self._put("run", field, encode_run(run))
+        self._put("run", field, bytes(RUN_CALL_BYTES) + encode_run(run))
         if is_open:
             self._redis.zadd(self._keys.part("ro", shard_of(field, SHARDS)), {field: run.seen})
 

@@ -19,6 +19,8 @@ WORST_FIRST: Final = ("STALE", "LATE", "NO_DATA", "RECOVERED", "UNKNOWN", "IDLE"
 BREACHED: Final = frozenset({"STALE", "NO_DATA"})
 """The states for which `--fail` ends with 1."""
 
+LOOSE_JOBS_SHOWN: Final = 10
+
 _COLOURS: Final = {
     "STALE": "bold red",
     "LATE": "yellow",
@@ -88,7 +90,7 @@ def as_object(report: StatusReport) -> dict[str, Any]:
         "partitions": [partition_object(partition) for partition in report.partitions],
         "alerts": [alert_object(alert) for alert in report.alerts],
         "datasets": [dataset_object(dataset) for dataset in report.datasets],
-        "jobs": [job_object(job) for job in report.jobs],
+        "jobs": [job_summary(job) for job in report.jobs],
     }
 
 
@@ -151,6 +153,22 @@ def dataset_object(dataset: DatasetState) -> dict[str, Any]:
     }
 
 
+def job_summary(job: JobState) -> dict[str, Any]:
+    """One job without its history: how it stands now. `headwater status --job` has the rest."""
+    whole = job_object(job)
+    del whole["runs"], whole["last_ok"]
+    last, good = job.last, job.last_ok
+    return {
+        **whole,
+        "last_run": last.run if last else "",
+        "last_state": last.state if last else "",
+        "last_started": iso(last.started_us) if last else None,
+        "last_error": last.error if last else "",
+        "last_ok_run": good.run if good else "",
+        "last_ok_ended": iso(good.ended_us) if good else None,
+    }
+
+
 def job_object(job: JobState) -> dict[str, Any]:
     """One job with its runs, newest first."""
     return {
@@ -207,6 +225,12 @@ def as_lines(report: StatusReport, now_us: int, limit: int) -> RenderableType:
         parts.append(
             Text(f"… and {count(hidden, 'more dataset')}: --limit 0 shows all, --state STALE only those", "dim")
         )
+    loose = [job for job in report.jobs if job.unlinked]
+    parts += [
+        Text.assemble(f"job {job.name}  ", (unlinked_words(job.unlinked), "yellow")) for job in loose[:LOOSE_JOBS_SHOWN]
+    ]
+    if len(loose) > LOOSE_JOBS_SHOWN:
+        parts.append(Text(f"… and {count(len(loose) - LOOSE_JOBS_SHOWN, 'more job')} that hang loose", "dim"))
     if not report.datasets:
         parts.append(Text("No dataset passes the filters." if report.summary.datasets else _NOTHING_YET))
     return Group(*parts)

@@ -127,12 +127,12 @@ class _Drawing:
         if job.last is None:
             branch.add(Text("no run is known", "dim"))
             return
-        _run(branch, "last run", job.last, self._now_us)
+        run_branch(branch, "last run", job.last, self._now_us)
         failed = next((run for run in job.runs if run.state in ("FAIL", "ABORT", "LOST")), None)
         if failed is not None and failed != job.last:
             branch.add(run_line("last failure", failed, self._now_us))
         if job.last_ok is not None and job.last_ok.run != job.last.run:
-            _run(branch, "last success", job.last_ok, self._now_us)
+            run_branch(branch, "last success", job.last_ok, self._now_us)
 
     def _ends(self, node: Name, kind: str) -> Iterator[Name]:
         """The far ends of the edges of a kind at a node, in the direction of the walk."""
@@ -174,7 +174,8 @@ def run_line(title: str, run: RunImage, now_us: int) -> Text:
     return line
 
 
-def _run(branch: Tree, title: str, run: RunImage, now_us: int) -> None:
+def run_branch(branch: Tree, title: str, run: RunImage, now_us: int) -> None:
+    """A run with where it lived and its offsets."""
     here = branch.add(run_line(title, run, now_us))
     if run.runtime:
         here.add(Text(_where(run.runtime)))
@@ -202,3 +203,17 @@ def _where(runtime: dict[str, Any]) -> str:
         parts.append(f"function {runtime['function']}:{runtime.get('function_version', '')}".rstrip(":"))
     parts += [f"{key} {runtime[key]}" for key in ("container", "image", "node", "host") if runtime.get(key)]
     return ", ".join(parts)
+
+
+def job_lines(job: JobState, now_us: int) -> Tree:
+    """One job with its runs, newest first, for people."""
+    tree = Tree(Text.assemble((str(job.name), "bold"), ("  streaming" if job.streaming else "", "dim")))
+    if job.unlinked:
+        tree.add(Text(unlinked_words(job.unlinked), "yellow"))
+    if job.emitter:
+        tree.add(Text(f"told by {job.emitter}", "dim"))
+    for run in job.runs:
+        run_branch(tree, "run", run, now_us)
+    if not job.runs:
+        tree.add(Text("no run is known"))
+    return tree

@@ -33,6 +33,9 @@ KIND_EMITTER: Final = b"e"
 
 EDGE_KINDS: Final = {READS: "READS", WRITES: "WRITES", DERIVES: "DERIVES"}
 
+RUN_CALL_BYTES: Final = 8
+"""In front of every value in `run`: names the call that wrote it; the engine's business."""
+
 FRESHNESS_STATES: Final = ("UNKNOWN", "FRESH", "LATE", "STALE", "RECOVERED", "IDLE", "NO_DATA")
 """In the order of the Avro enum `FreshnessState`."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from headwater_processor.core.runs import Run, decode_run
+from headwater_processor.core.runs import Run
 from headwater_processor.state.layout import (
     KIND_DATASET,
     KIND_JOB,
@@ -26,6 +26,7 @@ from headwater_processor.state.runs import (
     run_image,
     run_text,
     unpack_history,
+    unpack_run,
 )
 from headwater_processor.state.store import StateStore, batches
 from headwater_processor.state.values import DatasetState, JobState
@@ -78,16 +79,16 @@ class Loader:
                     ),
                 )
 
-    def open_runs(self, jobs: Iterable[bytes] | None = None) -> dict[bytes, list[bytes]]:
-        """The run ids of open runs by job: of these jobs, or of all."""
+    def open_runs(self, jobs: Iterable[bytes] | None = None) -> dict[bytes, dict[bytes, int]]:
+        """The open runs by job, of these jobs or of all: job key + run id, and when it was last heard."""
         wanted = None if jobs is None else set(jobs)
         shards = range(self._shards) if wanted is None else sorted({shard_of(job, self._shards) for job in wanted})
-        found: dict[bytes, list[bytes]] = {}
+        found: dict[bytes, dict[bytes, int]] = {}
         for shard in shards:
             for batch in self._store.members("ro", shard):
-                for member, _ in batch:
+                for member, seen_us in batch:
                     if wanted is None or member[:KEY_BYTES] in wanted:
-                        found.setdefault(member[:KEY_BYTES], []).append(member[KEY_BYTES:])
+                        found.setdefault(member[:KEY_BYTES], {})[member] = seen_us
         return found
 
     def jobs(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, JobState]]:
@@ -96,13 +97,15 @@ class Loader:
         for batch in batches(keys):
             yield from self._job_batch(batch, open_runs)
 
-    def _job_batch(self, keys: list[bytes], open_runs: Mapping[bytes, list[bytes]]) -> Iterator[tuple[bytes, JobState]]:
+    def _job_batch(
+        self, keys: list[bytes], open_runs: Mapping[bytes, Mapping[bytes, int]]
+    ) -> Iterator[tuple[bytes, JobState]]:
         names, job, jr = self._store.get_tables(("names", "job", "jr"), keys)
         seen = self._store.scores("jz", keys)
         judged = self._store.get_sharded("st", KIND_JOB, keys, self._shards)
         records = {key: JobRecord.unpack(value) for key, value in job.items()}
         emitters = self.names(record.emitter for record in records.values())
-        live = self._run_images([key + run for key in keys for run in open_runs.get(key, ())])
+        live = self._run_images({run: seen_us for key in keys for run, seen_us in open_runs.get(key, {}).items()})
         for key in keys:
             if key in names:
                 history = unpack_history(jr[key]) if key in jr else JobHistory()
@@ -122,15 +125,20 @@ class Loader:
                     ),
                 )
 
-    def _run_images(self, fields: Sequence[bytes]) -> dict[bytes, list[RunImage]]:
-        """Images of run records by job. `fields` are job key + run id."""
-        records = self._store.get_many("run", fields)
-        runs: dict[bytes, Run] = {field: decode_run(value) for field, value in records.items()}
+    def _run_images(self, heard_us: Mapping[bytes, int]) -> dict[bytes, list[RunImage]]:
+        """Images of run records by job. `heard_us` has job key + run id, and when the run was last heard."""
+        records = self._store.get_many("run", list(heard_us))
+        runs: dict[bytes, Run] = {field: unpack_run(value) for field, value in records.items()}
         names = {key: str(name) for key, name in self.names(keys_named_by(runs.values())).items()}
         images: dict[bytes, list[RunImage]] = {}
         for field, run in runs.items():
             image = run_image(
-                field[KEY_BYTES:], run, names, as_of_us=self._as_of_us, run_timeout_us=self._run_timeout_us
+                field[KEY_BYTES:],
+                run,
+                names,
+                seen_us=heard_us[field],
+                as_of_us=self._as_of_us,
+                run_timeout_us=self._run_timeout_us,
             )
             images.setdefault(field[:KEY_BYTES], []).append(image)
         return images

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
-from headwater_processor.core.runs import Run, keys_of, status
+from headwater_processor.core.runs import Run, decode_run, keys_of, status
 from headwater_processor.state.errors import LayoutError
-from headwater_processor.state.layout import NO_KEY
+from headwater_processor.state.layout import NO_KEY, RUN_CALL_BYTES
 from headwater_schemas.events import NIL_UUID
 from headwater_schemas.ids import KEY_BYTES
 
@@ -80,6 +80,18 @@ def unpack_history(value: bytes) -> JobHistory:
         raise LayoutError(f"a record of table 'jr' cannot be read: {error}") from error
 
 
+def unpack_run(value: bytes) -> Run:
+    """From a value in `run`.
+
+    Raises:
+        LayoutError: it is no run of this layout.
+    """
+    try:
+        return decode_run(value[RUN_CALL_BYTES:])
+    except msgspec.MsgspecError as error:
+        raise LayoutError(f"a record of table 'run' cannot be read: {error}") from error
+
+
 def run_text(run_id: bytes) -> str:
     """A run id as a person reads it; empty for none."""
     return "" if len(run_id) != len(NIL_UUID) or run_id == NIL_UUID else str(uuid.UUID(bytes=run_id))
@@ -100,15 +112,25 @@ def keys_named_by(runs: Iterable[Run]) -> set[bytes]:
 
 
 def run_image(
-    run_id: bytes, run: Run, names: Mapping[bytes, str], *, as_of_us: int = 0, run_timeout_us: int = 0
+    run_id: bytes,
+    run: Run,
+    names: Mapping[bytes, str],
+    *,
+    seen_us: int = 0,
+    as_of_us: int = 0,
+    run_timeout_us: int = 0,
 ) -> RunImage:
-    """The run as a person reads it. A key without a name is shown as hex."""
+    """The run as a person reads it. A key without a name is shown as hex.
+
+    `seen_us` is when an open run was last heard, which its record knows to the minute only.
+    """
+    seen_us = max(seen_us, run.seen)
 
     def name(key: bytes) -> str:
         return names.get(key) or key.hex()
 
     state = status(run).upper()
-    if state == OPEN and run_timeout_us > 0 and 0 < run.seen < as_of_us - run_timeout_us:
+    if state == OPEN and run_timeout_us > 0 and 0 < seen_us < as_of_us - run_timeout_us:
         state = LOST
     ended = state not in (OPEN, LOST)
     parent_job = run.parent[3]
@@ -116,7 +138,7 @@ def run_image(
         run=run_text(run_id),
         state=state,
         started_us=run.started or run.first,
-        seen_us=run.seen,
+        seen_us=seen_us,
         ended_us=max(run.complete[0], run.failed[0]) if ended else 0,
         error=run.failed[3].decode(errors="replace") if state in ("FAIL", "ABORT") else "",
         streaming=bool(run.flags & _FLAG_STREAMING),
