@@ -142,13 +142,10 @@ class _Reader:
         seen = [branch.name or branch.kind for branch in branches]
         if "union" in seen or len(set(seen)) < len(seen):
             raise SchemaRefused(f"{where}: a union within a union, or the same type twice")
-        return _above(
-            "union",
-            branches,
-            branches=branches,
-            least=1 + min(b.least for b in branches),
-            idle=max(b.idle for b in branches),
-        )
+        # The byte of the index pays for one value without bytes.
+        idle = max(0, max(branch.idle for branch in branches) - 1)
+        least = 1 + min(branch.least for branch in branches)
+        return _above("union", branches, branches=branches, least=least, idle=idle)
 
     def _collection(self, kind: str, tree: dict[str, Any], namespace: str, where: str, depth: int) -> Node:
         part = "items" if kind == "array" else "values"
