@@ -99,7 +99,7 @@ def _converted(document: Mapping[str, Json], canonical: bytes) -> LineageEvent:
         root_job=parent.root_job,
         nominal_start_us=max(0, time_us(nominal.get("nominalStartTime"))),
         nominal_end_us=max(0, time_us(nominal.get("nominalEndTime"))),
-        error=error_text(text(run_facets["errorMessage"].get("message"))) if "errorMessage" in run_facets else None,
+        error=error_text(text(run_facets.get("errorMessage", {}).get("message"))) or None,
         facets=leftover_facets(document),
     )
 

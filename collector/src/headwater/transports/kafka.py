@@ -49,6 +49,7 @@ _UNAVAILABLE: Final = frozenset(
         KafkaError._TIMED_OUT,
     }
 )
+_NO_TOPIC: Final = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART})
 _REPORTS_BETWEEN_PAUSES: Final = 100
 _PAUSE_S: Final = 0.00005
 
@@ -169,5 +170,9 @@ def translated(error: KafkaError, servers: str) -> DeliveryError:
     if code in _UNAVAILABLE:
         return BrokerUnavailable(
             f"Kafka at {servers} cannot be reached: {said}", remedy="check bootstrap servers, network and brokers"
+        )
+    if code in _NO_TOPIC:
+        return DeliveryError(
+            f"Kafka at {servers} has no such topic: {said}", remedy="headwater topics create", retriable=True
         )
     return DeliveryError(f"Kafka at {servers}: {said}", retriable=bool(error.retriable()))
