@@ -264,7 +264,8 @@ def _aliases(view: View) -> list[str]:
 
 def _runs(view: View) -> list[str]:
     model = view.model
-    oldest = min((p.mx_us for p in model.partitions.values()), default=0) - model.rules.horizon_us
+    # A closed run leaves by the watermark of the partition that closed it, whichever that was.
+    oldest = max((p.mx_us for p in model.partitions.values()), default=0) - model.rules.horizon_us
     expected = {key: expected_run(run) for key, run in model.state.runs.items()}
     actual = {key: actual_run(value) for key, value in view.hash("run").items()}
 

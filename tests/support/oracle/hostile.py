@@ -142,7 +142,8 @@ WAYS: Final[tuple[Way, ...]] = (
     measure_without_datasets,
     no_time,
 )
-ALWAYS_BAD: Final = frozenset(WAYS) - {cut, extended, flipped, noise_behind_a_good_header}
+_MAY_BE_GOOD: Final = (cut, extended, flipped, noise_behind_a_good_header)
+ALWAYS_BAD: Final = tuple(way for way in WAYS if way not in _MAY_BE_GOOD)
 """Ways that leave nothing to decide."""
 
 
