@@ -21,7 +21,7 @@ _SENSITIVE: Final = (
 # A password may hold a raw slash; digits before a slash are a port.
 _URL_USERINFO: Final = re.compile(
     r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{0,30}:/{1,3})"
-    r"(?:(?P<user>[^\s:/@?#'\"<>]{0,256}):(?:[^\s/'\"<>]{0,512}|(?!\d{1,5}[/?#])[^\s'\"<>@]{0,512})"
+    r"(?:(?P<user>[^\s:/@?#'\"<>]{0,256}):(?:[^\s/'\"<>]{0,512}|(?!\d{1,5}[/?#])[^\s'\"<>]{0,512})"
     r"|[^\s:/@?#'\"<>]{16,512})@"
 )
 _ASSIGNMENT: Final = re.compile(
