@@ -25,8 +25,10 @@ WORKER_GRACE_S: Final = 5.0
 """How long a worker may take to finish after SIGTERM; then it is killed."""
 
 _STOP_S: Final = WORKER_GRACE_S + 1.5
-_RESTARTS: Final = 5
+_RESTARTS: Final = 4
 _RESTART_WINDOW_S: Final = 60.0
+_FIRST_DELAY_S: Final = 0.5
+_LAST_WORDS: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class _Worker:
     log: Path
     deaths_s: deque[float] = field(default_factory=deque)
     given_up: bool = False
+    again_s: float = 0.0
+    """When a dead worker is started again; 0 while it runs."""
 
 
 class Stack:
@@ -114,9 +118,12 @@ class Stack:
             if code is not None:
                 raise ServiceError(f"{service.name} ended by itself (exit code {code}); start again")
         for worker in self._workers:
-            code = worker.process.exit_code()
-            if code is not None and not worker.given_up:
-                yield self._revive(worker, code)
+            if worker.given_up:
+                continue
+            if worker.again_s:
+                self._start_again(worker)
+            elif (code := worker.process.exit_code()) is not None:
+                yield self._bury(worker, code)
         if self._workers and all(worker.given_up for worker in self._workers):
             raise ServiceError(f"every worker dies at once; the last words of the first were:\n{self._last_words()}")
 
@@ -138,7 +145,8 @@ class Stack:
         with log.open("ab") as output:
             return start_kept(f"worker {number}", command, grace_s=WORKER_GRACE_S, log=output, env=environment)
 
-    def _revive(self, worker: _Worker, code: int) -> str:
+    def _bury(self, worker: _Worker, code: int) -> str:
+        """A worker died: decide when it starts again, a little later each time, or that it does not."""
         now_s = time.monotonic()
         worker.process.stop()
         worker.deaths_s.append(now_s)
@@ -147,9 +155,15 @@ class Stack:
         if len(worker.deaths_s) > _RESTARTS:
             worker.given_up = True
             return f"worker {worker.number} died {len(worker.deaths_s)} times within a minute and is left alone"
-        worker.process = self._start_worker(worker.number, worker.log)
-        return f"worker {worker.number} died (exit code {code}) and was started again; its log: {worker.log}"
+        delay_s = _FIRST_DELAY_S * 2 ** (len(worker.deaths_s) - 1)
+        worker.again_s = now_s + delay_s
+        return f"worker {worker.number} died (exit code {code}) and starts again in {delay_s:g} s; log: {worker.log}"
+
+    def _start_again(self, worker: _Worker) -> None:
+        if time.monotonic() >= worker.again_s:
+            worker.again_s = 0.0
+            worker.process = self._start_worker(worker.number, worker.log)
 
     def _last_words(self) -> str:
         lines = self._workers[0].log.read_text(errors="replace").strip().splitlines()
-        return "\n".join(lines[-15:]) or "(nothing)"
+        return "\n".join(dict.fromkeys(lines[-_LAST_WORDS:])) or "(nothing)"

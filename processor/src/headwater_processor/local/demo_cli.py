@@ -1,0 +1,128 @@
+"""`headwater demo`: a web shop's data platform on this machine, living and going wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from threading import Event
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from headwater import Emitter
+from headwater.transports.kafka import KafkaTransport
+from headwater_processor.local.cli_support import answering_errors, domain_of
+from headwater_processor.local.discovery import announced
+from headwater_processor.local.launch import create_topics, local_topics, publish_policies, worker_launcher
+from headwater_processor.local.narrator import Narrator, opening, stamped
+from headwater_processor.local.running import until_signalled, watch
+from headwater_processor.local.scenario import Scenario, shop
+from headwater_processor.local.stack import Addresses, Stack
+from headwater_processor.local.watch import Watcher
+from headwater_schemas.topics import catalogue
+
+POLICIES: Final = Path(__file__).parent / "demo_policies.yaml"
+
+DEMO_SETTINGS: Final = {
+    "HEADWATER_PROCESSOR__UNLINKED_GRACE_MS": "10000",
+    "HEADWATER_PROCESSOR__DOMAIN_GRACE_MS": "0",
+    "HEADWATER_PROCESSOR__RUN_TIMEOUT_MS": "60000",
+}
+"""The patience of a demo: seconds where a real domain has hours."""
+
+_EPILOG = """\b
+Examples:
+  headwater demo                    until Ctrl-C
+  headwater demo --duration 90      stops by itself
+
+\b
+Exit codes: 0 stopped, 2 wrong usage or settings, 3 something did not start or died.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.option("--kafka", default="", metavar="HOST:PORT", help="Use this Kafka instead of the embedded broker.")
+@click.option("--redis", "redis_url", default="", metavar="URL", help="Use this Redis instead of the embedded one.")
+@click.option("--workers", type=click.IntRange(1, 8), default=1, show_default=True, help="Worker processes.")
+@click.option(
+    "--duration", type=click.IntRange(0), default=0, metavar="SECONDS", help="Stop after this long; 0: never."
+)
+@click.pass_context
+@answering_errors
+def demo(context: click.Context, kafka: str, redis_url: str, workers: int, duration: int) -> None:
+    """Run Headwater with a living example: a web shop whose data goes wrong in three ways within a minute.
+
+    Everything runs on this machine, in memory, and needs nothing else. Look at it with other headwater commands from
+    another terminal; they find the demo by themselves.
+    """
+    domain = domain_of(context)
+    launcher = worker_launcher(domain, DEMO_SETTINGS)
+    stack = Stack(local_topics(), launcher, workers=workers, kafka=kafka, redis_url=redis_url)
+    console = Console(highlight=False, soft_wrap=True)
+    with until_signalled() as stop:
+        try:
+            console.print("Starting Kafka, Redis and Headwater on this machine …")
+            addresses = stack.start_services()
+            if kafka:
+                create_topics(kafka)
+            with announced(addresses, domain):
+                publish_policies(addresses.kafka, POLICIES)
+                stack.start_workers()
+                _live(stack, addresses, console, stop, duration)
+            console.print("\nStopping …")
+        finally:
+            stack.stop()
+    console.print("Everything is stopped.")
+
+
+def _live(stack: Stack, addresses: Addresses, console: Console, stop: Event, duration_s: int) -> None:
+    """Let the world live until somebody stops it, or its time is over."""
+    topics = catalogue()
+    start_us = _now_us()
+    show = Show(shop(start_us), console, start_us)
+    for line in opening(show.world, addresses):
+        console.print(line)
+    watcher = Watcher(addresses.kafka, topics["alerts"].name, topics["deltas"].name)
+    try:
+        with Emitter(KafkaTransport(addresses.kafka), job="demo") as emitter:
+
+            def tick() -> None:
+                show.tick(emitter, watcher)
+                if duration_s and _now_us() - start_us > duration_s * 1_000_000:
+                    stop.set()
+
+            watch(stack, stop, lambda line: show.say([Text(line, "yellow")]), tick)
+            emitter.close(timeout_s=1.0)
+    finally:
+        watcher.close()
+
+
+class Show:
+    """The world, and what is told of it on the terminal."""
+
+    def __init__(self, world: Scenario, console: Console, start_us: int) -> None:
+        self.world = world
+        self._console = console
+        self._start_us = start_us
+        self._narrator = Narrator(start_us)
+
+    def tick(self, emitter: Emitter, watcher: Watcher) -> None:
+        """Send what is due, tell what came back."""
+        now_us = _now_us()
+        events = list(self.world.advance(now_us))
+        for event in events:
+            emitter.emit(event)
+        self.say(self._narrator.world(events, now_us))
+        self.say(self._narrator.headwater(watcher.arrived(0.0)))
+
+    def say(self, lines: Iterable[Text]) -> None:
+        """Print the lines with the time in front."""
+        for line in lines:
+            self._console.print(stamped(line, _now_us() - self._start_us))
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,66 @@
+"""`headwater up`: everything on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import click
+
+from headwater_processor.local.cli_support import answering_errors, domain_of
+from headwater_processor.local.discovery import announced
+from headwater_processor.local.launch import create_topics, local_topics, worker_launcher
+from headwater_processor.local.running import until_signalled, watch
+from headwater_processor.local.stack import Addresses, Stack
+
+_EPILOG = """\b
+Examples:
+  headwater up                                      broker and Redis of its own, one worker
+  headwater up --workers 2
+  headwater up --kafka broker:9092 --redis redis://localhost:6379/0
+
+\b
+Exit codes: 0 stopped by Ctrl-C or SIGTERM, 2 wrong usage or settings, 3 something did not start or died.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.option("--kafka", default="", metavar="HOST:PORT", help="Use this Kafka instead of the embedded broker.")
+@click.option("--redis", "redis_url", default="", metavar="URL", help="Use this Redis instead of the embedded one.")
+@click.option("--workers", type=click.IntRange(1, 32), default=1, show_default=True, help="Worker processes.")
+@click.pass_context
+@answering_errors
+def up(context: click.Context, kafka: str, redis_url: str, workers: int) -> None:
+    """Run Headwater on this machine: Kafka, Redis, workers.
+
+    The embedded broker and Redis keep everything in memory and forget it when they stop. Other headwater commands on
+    this machine find what runs here by themselves.
+    """
+    domain = domain_of(context)
+    stack = Stack(local_topics(), worker_launcher(domain, {}), workers=workers, kafka=kafka, redis_url=redis_url)
+    with until_signalled() as stop:
+        try:
+            addresses = stack.start_services()
+            if kafka:
+                create_topics(kafka)
+            with announced(addresses, domain):
+                stack.start_workers()
+                click.echo(_welcome(addresses, domain, workers))
+                watch(stack, stop, click.echo, lambda: None)
+            click.echo("Stopping …")
+        finally:
+            stack.stop()
+    click.echo("Everything is stopped.")
+
+
+def _welcome(addresses: Addresses, domain: str, workers: int) -> str:
+    return f"""Headwater is running: domain {domain}, {workers} worker{"s" if workers > 1 else ""}.
+  Kafka  {addresses.kafka}
+  Redis  {addresses.redis_url}
+
+Send events from Python
+  HEADWATER_KAFKA_BOOTSTRAP_SERVERS={addresses.kafka} python your_job.py
+or from files that openlineage-python wrote
+  headwater emit --openlineage FILE
+and look
+  headwater status
+
+Ctrl-C stops everything.
+"""
