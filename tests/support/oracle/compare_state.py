@@ -246,7 +246,7 @@ def _edges(view: View) -> list[str]:
 
 def _emitters(view: View) -> list[str]:
     state = view.model.state
-    pairs = dict.fromkeys(state.emits, 0.0)
+    pairs = dict.fromkeys(state.emits | {NO_KEY + parent for parent in state.parents}, 0.0)
     return [
         *diff("mz", state.emitters, view.zset("mz"), view.show),
         *diff("ex", pairs, view.zset("ex"), view.show_pair),

@@ -13,13 +13,16 @@ import redis
 from tests.support.oracle.compare import Where
 from tests.support.oracle.contract import BY_FINGERPRINT, BY_ID
 from tests.support.oracle.model import Model
-from tests.support.oracle.records import Record, schema_records
+from tests.support.oracle.records import Record, policy_records, schema_records
 from tests.support.oracle.topics import create_topic, end_offsets, partitions_of, produce
+from tests.support.oracle.world import spellings
 from tests.support.processes import ChildServer, wait_until
 
 QUIET_S: Final = 3.0
 """How long nothing may be published before the deltas count as complete; longer than one publishing interval."""
 SHARDS: Final = 16
+POLICIES: Final = 20
+"""The most used datasets have a freshness target."""
 COMPACTED: Final = {"cleanup.policy": "compact"}
 
 
@@ -41,6 +44,8 @@ class Run:
         for name in ("schemas", "policies"):
             create_topic(bootstrap, f"{prefix}{name}", 1, COMPACTED)
         produce(bootstrap, f"{prefix}schemas", [record for _, record in schema_records()])
+        # Targets that old events cannot meet, so that there is something to alert about.
+        produce(bootstrap, f"{prefix}policies", policy_records([spellings(number)[0] for number in range(POLICIES)]))
 
     def produce(self, records: Iterable[Record]) -> dict[int, int]:
         """All records, acknowledged; how many a partition got."""
@@ -127,15 +132,16 @@ class Run:
 
 
 class _Quiet:
-    """Whether the deltas topic has not grown for a while."""
+    """Whether the deltas and the alerts have not grown for a while."""
 
     def __init__(self, where: Where) -> None:
         self._where = where
-        self._ends: dict[int, int] = {}
+        self._ends: list[dict[int, int]] = []
         self._since = time.monotonic()
 
     def holds(self) -> bool:
-        ends = end_offsets(self._where.bootstrap, f"{self._where.prefix}deltas")
+        names = [f"{self._where.prefix}{name}" for name in ("deltas", "alerts")]
+        ends = [end_offsets(self._where.bootstrap, name) for name in names]
         if ends != self._ends:
             self._ends, self._since = ends, time.monotonic()
         return time.monotonic() - self._since >= QUIET_S

@@ -65,7 +65,7 @@ class Dataset:
     last_failure: int = 0
     idle_through: int = 0
     writers: set[int] = field(default_factory=set)
-    """Partitions that must be in `wp`."""
+    """Partitions that must be in `wp`, whatever the order of arrival; those of runs are looked at in the comparison."""
     credits: set[int] = field(default_factory=set)
     """Every time that ever was a proven write, for checking images of the past; the same for the next ones."""
     throughs: set[int] = field(default_factory=set)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+import fastavro
 import orjson
 from tests.support.oracle.contract import FINGERPRINTS, WRITERS
+from tests.support.oracle.wire import SINGLE_OBJECT, fingerprint, load_schema
 
 S: Final = 1_000_000
 
@@ -52,3 +55,18 @@ def schema_records() -> list[tuple[str, Record]]:
         (name, Record(0, FINGERPRINTS[name].hex().encode(), orjson.dumps(schema), 0, [], "schema"))
         for name, schema in WRITERS.items()
     ]
+
+
+def policy_records(names: list[tuple[str, str]], max_age_ms: int = 3_600_000) -> list[Record]:
+    """A freshness target for each of these datasets, as the policies topic holds it."""
+    schema = load_schema("policy.v1")
+    parsed: Any = fastavro.parse_schema(schema)
+    prefix = SINGLE_OBJECT + fingerprint(schema)
+    records = []
+    for number, (namespace, name) in enumerate(names):
+        subject = f"oracle-{number}"
+        policy = {"subject": subject, "namespace": namespace, "name": name, "max_age_ms": max_age_ms, "owner": "team"}
+        buffer = io.BytesIO()
+        fastavro.schemaless_writer(buffer, parsed, policy | {"criticality": "HIGH" if number % 2 else "LOW"})
+        records.append(Record(0, subject.encode(), prefix + buffer.getvalue(), 0, [], "policy"))
+    return records

@@ -28,6 +28,7 @@ class State:
         self._keys: dict[tuple[bytes, str, str], bytes] = {}
         self.names: dict[bytes, bytes] = {}
         self.parent_names: set[bytes] = set()
+        self.parents: set[bytes] = set()
         self.datasets: dict[bytes, Dataset] = {}
         self.jobs: dict[bytes, Job] = {}
         self.edges: dict[bytes, Edge] = {}
@@ -288,6 +289,7 @@ class State:
         """A parent job is named in runs; whether its name is kept too is not said, so it is kept apart here."""
         named = entity_name(b"j", namespace, name)
         self.parent_names.add(named)
+        self.parents.add(entity_key(named))
         return entity_key(named)
 
     def _run_offsets(self, x: Context, run: Run) -> None:
@@ -305,13 +307,16 @@ class State:
             span[:] = [min(span[0], m["first_offset"]), max(span[1], m["last_offset"])]
 
     def _settle(self, run: Run, key: bytes) -> None:
-        """Whatever the order of arrival: every joined output has what the run proves."""
-        writers = run.partitions if len(run.partitions) == 1 else set()
+        """Whatever the order of arrival: every joined output has what the run proves.
+
+        Which partition brought it together depends on the order, so it counts as a writer in the comparison only:
+        one of the run's partitions must be there.
+        """
         for output in run.outputs:
             if run.credit[0]:
                 c, event_id, emitter = run.credit
                 who = event_id + key[12:] + key[:12] + emitter
-                self._credit(output, c, who, writers)
+                self._credit(output, c, who, set())
                 self.datasets[output].credits |= run.credits
             if run.failed[0]:
                 self._fail(output, run.failed[0])

@@ -116,6 +116,22 @@ def _without_logical_types(schema: Any) -> Any:
     return [_without_logical_types(each) for each in schema] if isinstance(schema, list) else schema
 
 
+def test_the_model_s_state_does_not_depend_on_how_partitions_interleave(records: list[Record]) -> None:
+    as_made, one_by_one = Model(BY_FINGERPRINT, BY_ID), Model(BY_FINGERPRINT, BY_ID)
+    placed = [
+        (record.partition, offset, record)
+        for number in range(OPTIONS.partitions)
+        for offset, record in enumerate(each for each in records if each.partition == number)
+    ]
+    for partition, offset, record in placed:
+        one_by_one.feed(partition, offset, record.timestamp_ms, record.value, record.key)
+    for partition, offset, record in sorted(placed, key=lambda each: each[2].timestamp_ms):
+        as_made.feed(partition, offset, record.timestamp_ms, record.value, record.key)
+    assert as_made.partitions == one_by_one.partitions
+    for name in ("names", "jobs", "edges", "emitters", "emits", "aliases", "runs", "datasets"):
+        assert getattr(as_made.state, name) == getattr(one_by_one.state, name), name
+
+
 def test_fingerprints_are_those_of_the_specification() -> None:
     assert crc64_avro(b'"int"') == 0x7275D51A3F395C8F
     assert [record.key for _, record in schema_records()] == [key.hex().encode() for key in BY_FINGERPRINT]
