@@ -21,25 +21,6 @@ _SAY_NOTHING: Final = {
     *("table", "tbl", "topic", "dataset", "data"),
     *("parquet", "csv", "tsv", "json", "jsonl", "ndjson", "avro", "orc", "gz", "snappy", "txt", "delta"),
 }
-# Words that name a thing only together with the part before them; singular.
-_GENERIC: Final = {
-    *("event", "raw", "clean", "value", "key", "change", "update", "cdc", "dlq", "log", "file", "part", "snapshot"),
-    *(
-        "out",
-        "in",
-        "input",
-        "output",
-        "tmp",
-        "temp",
-        "all",
-        "daily",
-        "hourly",
-        "weekly",
-        "current",
-        "latest",
-        "history",
-    ),
-}
 # S104: compared, never bound to.
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "0.0.0.0", "::1", "unknown", "host.docker.internal"})  # noqa: S104
 _PLATFORMS: Final = {
@@ -136,8 +117,9 @@ def read_namespace(namespace: str) -> Place:
 
 def singular(word: str) -> str:
     """The word without an English plural ending; crude, but the same for both sides."""
-    if len(word) > 4 and word.endswith("ies"):
-        return word[:-3] + "y"
+    if len(word) > 4 and word.endswith("y") and word[-2] not in "aeiou":
+        # Not the other way round: `invocies`, a slip in `invoices`, must not turn into `invocy`.
+        return word[:-1] + "ie"
     if word.endswith(("sses", "shes", "ches", "xes", "zes")):
         return word[:-2]
     if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
@@ -171,3 +153,13 @@ def _host(text: str) -> Host:
     bare = tuple(stripped for token in words if (stripped := token.rstrip("0123456789")))
     environments = frozenset(ENVIRONMENTS[token] for token in tokens if token in ENVIRONMENTS)
     return Host(tuple(lower.split(".")), lower in _LOCAL, words, bare, environments)
+
+
+# Words that name a thing only together with the part before them.
+_GENERIC: Final = frozenset(
+    singular(word)
+    for word in (
+        *("event", "raw", "clean", "value", "key", "change", "update", "cdc", "dlq", "log", "file", "part", "snapshot"),
+        *("out", "in", "input", "output", "tmp", "daily", "hourly", "weekly", "current", "latest", "history"),
+    )
+)
