@@ -1,0 +1,208 @@
+"""Faust transport `headwater://`: agents receive whole polls; the bytes, offsets and rebalances are `KafkaSource`'s.
+
+Faust brings the life cycle of the app, agents, timers, sensors and the worker's command line. Its own way with messages costs
+a few hundred microseconds each and acknowledges what an agent failed on, so here one Faust message is one poll of the
+consumer for all partitions, and nothing about offsets depends on Faust's acknowledgements: what is committed is what the
+engine has applied (see decisions/0002). Registered in the entry-point group `faust.transports`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import Any
+
+from faust.events import Event
+from faust.serializers.schemas import Schema
+from faust.transport.consumer import Consumer as FaustConsumer
+from faust.transport.drivers import aiokafka as _aiokafka
+from faust.types import TP, ConsumerMessage
+
+from headwater_processor.engine.intake import Poll
+
+log = logging.getLogger(__name__)
+
+
+class PollSchema(Schema):  # type: ignore[misc]  # Faust's base is untyped
+    """Passes the poll through: there is nothing to decode for Faust."""
+
+    def compile(self, app: Any, *, on_key_decode_error: Any = None, on_value_decode_error: Any = None,
+                default_propagate: bool = False) -> Any:  # fmt: skip
+        """See faust.Schema."""
+
+        async def decode(message: Any, *, propagate: bool = False) -> Event:
+            return Event(app, None, message.value, {}, message)
+
+        return decode
+
+
+class Consumer(FaustConsumer):  # type: ignore[misc]  # Faust's base is untyped
+    """The part of the consumer that Faust calls. `app.headwater` (a Worker) owns everything else."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._arrived: deque[Poll] = deque()
+        self._assigned: set[TP] = set()
+        self._generation = 0
+        self._subscribed = False
+
+    @property
+    def worker(self) -> Any:
+        """The worker behind the app."""
+        return self.app.headwater
+
+    async def on_start(self) -> None:
+        """Called by mode when the service starts."""
+        self._running = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+        self.worker.attach(self._deliver, self._rebalanced)
+        await super().on_start()
+
+    async def on_stop(self) -> None:
+        """Called by mode when the service stops."""
+        await self._running.run_in_executor(None, self.worker.stop)
+
+    def close(self) -> None:
+        """Nothing to do: `on_stop` did it."""
+
+    async def subscribe(self, topics: Any) -> None:
+        """Join the group, once."""
+        if not self._subscribed:
+            self._subscribed = True
+            await self._running.run_in_executor(None, self.worker.start)
+
+    # ---- from the poll thread --------------------------------------------------------------------------------------
+
+    def _deliver(self, poll: Poll) -> None:
+        self._running.call_soon_threadsafe(self._take, poll)
+
+    def _take(self, poll: Poll) -> None:
+        self._arrived.append(poll)
+        self._news.set()
+
+    def _rebalanced(self, partitions: set[int]) -> None:
+        asyncio.run_coroutine_threadsafe(self._tell_faust(partitions), self._running)
+
+    async def _tell_faust(self, partitions: set[int]) -> None:
+        """Faust learns the whole assignment each time; it takes what it is told for all there is."""
+        topic = self.worker.topic
+        before, self._assigned = self._assigned, {TP(topic, partition) for partition in partitions}
+        self._generation += 1
+        if not self.app.rebalancing:
+            self.app.on_rebalance_start()
+        gone = before - self._assigned
+        if gone:
+            await self.on_partitions_revoked(gone)
+        if self._assigned:
+            self.app.consumer_generation_id = self._generation
+            await self.on_partitions_assigned(self._assigned, self._generation)
+
+    # ---- Faust's loop ----------------------------------------------------------------------------------------------
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+            if not self.flow_active:
+                await self.wait(self.can_resume_flow)
+            if not self._arrived:
+                self._news.clear()
+                try:
+                    await asyncio.wait_for(self._news.wait(), 0.5)
+                except (TimeoutError, asyncio.TimeoutError):
+                    continue
+            if self._arrived and self._assigned:
+                await self.callback(self._message(self._arrived.popleft()))
+
+    def _message(self, poll: Poll) -> ConsumerMessage:
+        tp = TP(self.worker.topic, poll.parts[0].partition)
+        if tp not in self._assigned:
+            tp = next(iter(self._assigned))  # the poll is for all; the engine looks at each partition's session itself
+        return ConsumerMessage(
+            tp.topic, tp.partition, poll.parts[0].next - 1, 0.0, 1, [], None, poll, None, 0, 0, tp,
+            generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+
+    # ---- what Faust may ask, and what does not apply here ----------------------------------------------------------
+
+    def ack(self, message: ConsumerMessage) -> bool:
+        """Acknowledging a poll has no meaning for offsets; it only ends Faust's own bookkeeping."""
+        if message.acked:
+            return False
+        message.acked = True
+        self._unacked_messages.discard(message)
+        return True
+
+    async def wait_empty(self) -> None:
+        """The source waits for the engine when partitions go."""
+        self._unacked_messages.clear()
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """The source commits what is applied."""
+        return False
+
+    async def perform_seek(self) -> None:
+        """The source begins at the fences."""
+
+    async def seek_to_committed(self) -> dict[TP, int]:
+        """The source begins at the fences."""
+        return {}
+
+    def assignment(self) -> set[TP]:
+        """The partitions that are ours now."""
+        return set(self._assigned)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """The worker's own health check looks at the loops."""
+
+    def highwater(self, tp: TP) -> int:
+        """Not used: lag is the processor's own metric."""
+        return 0
+
+    def topic_partitions(self, topic: str) -> int | None:
+        """Not used by the processor."""
+        return None
+
+    def key_partition(self, topic: str, key: bytes | None, partition: int | None = None) -> int | None:
+        """Not used by the processor."""
+        return partition
+
+    def _new_topicpartition(self, topic: str, partition: int) -> TP:
+        return TP(topic, partition)
+
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        raise NotImplementedError("polls are made into messages by _message")
+
+    async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
+        return {}
+
+    async def _commit(self, offsets: Any) -> bool:
+        return False
+
+    async def _seek(self, partition: TP, offset: int) -> None:
+        return None
+
+    async def seek_wait(self, partitions: Any) -> None:
+        """The source begins at the fences."""
+
+    async def position(self, tp: TP) -> int | None:
+        """Where the engine stands."""
+        applied: int | None = self.worker.applied(tp.partition)
+        return applied
+
+    async def earliest_offsets(self, *partitions: TP) -> dict[TP, int]:
+        """Not used by the processor."""
+        return {}
+
+    async def highwaters(self, *partitions: TP) -> dict[TP, int]:
+        """Not used by the processor."""
+        return {}
+
+    async def create_topic(self, *args: Any, **kwargs: Any) -> None:
+        """`headwater topics create` makes the topics."""
+
+
+class Transport(_aiokafka.Transport):  # type: ignore[misc]  # Faust's base is untyped
+    """`broker="headwater://host:port"`."""
+
+    Consumer = Consumer
+    driver_version = "headwater"

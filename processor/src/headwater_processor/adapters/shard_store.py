@@ -1,0 +1,128 @@
+"""The shards' side of the state: outboxes, images, judgements. One client, used by the shards' thread."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import redis
+from redis.exceptions import NoScriptError
+
+from headwater_processor.adapters.redis_store import Keys, script
+
+_encode = msgspec.msgpack.Encoder().encode
+
+Command = tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Writes:
+    """One judgement's writes in a shard, in the order of judge.lua."""
+
+    statuses: list[bytes] = field(default_factory=list)
+    machines: list[bytes] = field(default_factory=list)
+    machines_gone: list[bytes] = field(default_factory=list)
+    looks: list[bytes] = field(default_factory=list)
+    members_gone: list[bytes] = field(default_factory=list)
+    alerts: list[bytes] = field(default_factory=list)
+    names: list[int | bytes] = field(default_factory=list)
+    runs_lost: list[bytes] = field(default_factory=list)
+
+    def packed(self) -> bytes:
+        """As judge.lua reads it."""
+        return _encode(
+            [self.statuses, self.machines, self.machines_gone, self.looks, self.members_gone, self.alerts, self.names,
+             self.runs_lost]
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFence:
+    """A shard as its new owner finds it."""
+
+    shard: int
+    epoch: str
+    version: int
+    policy_version: int
+
+
+class ShardStore:
+    """Batched commands on the keys of a domain."""
+
+    def __init__(self, client: redis.Redis, domain: str, shards: int) -> None:
+        self.keys = Keys(domain)
+        self._client = client
+        self._shards = shards
+        self._sha: dict[str, str] = {}
+
+    def acquire(self, shard: int) -> ShardFence:
+        """Take a shard over."""
+        epoch, version, policy = self._eval("shard_acquire", [self.keys("sf", shard)], [secrets.token_hex(8)])
+        return ShardFence(shard, epoch.decode(), int(version), int(policy))
+
+    def outboxes(self, ranges: Sequence[tuple[int, int, int]]) -> list[list[bytes]]:
+        """For each (shard, first, count) the entries of its outbox."""
+        return self.many([("LRANGE", self.keys("o", s), first, first + count - 1) for s, first, count in ranges])
+
+    def snapshot(self, shards: Sequence[int], reads: Sequence[Command]) -> tuple[list[str], int, list[Any]]:
+        """Epochs of the shards, the state's clock (µs) and the answers to the reads: all of one moment."""
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.time()
+            for shard in shards:
+                pipe.hget(self.keys("sf", shard), "epoch")
+            for read in reads:
+                pipe.execute_command(*read)
+            answers = pipe.execute()
+        seconds, micros = answers[0]
+        epochs = [(epoch or b"").decode() for epoch in answers[1 : 1 + len(shards)]]
+        return epochs, int(seconds) * 1_000_000 + int(micros), answers[1 + len(shards) :]
+
+    def many(self, commands: Sequence[Command]) -> list[Any]:
+        """Commands in one round trip, not atomic."""
+        if not commands:
+            return []
+        with self._client.pipeline(transaction=False) as pipe:
+            for command in commands:
+                pipe.execute_command(*command)
+            return list(pipe.execute())
+
+    def settle(
+        self, fence: ShardFence, trim: int, version: int, wake: Sequence[bytes], histories: Sequence[bytes]
+    ) -> bool:
+        """See settle.lua."""
+        keys = [self.keys("sf", fence.shard), self.keys("o", fence.shard), self.keys("dl", fence.shard), self.keys("jr")]
+        return bool(self._eval("settle", keys, [fence.epoch, trim, version, _encode(list(wake)), _encode(list(histories))]))
+
+    def judge(self, fence: ShardFence, policy_version: int, writes: Writes) -> int:
+        """See judge.lua: 1 done, 0 another owner, -1 judged by a newer policy."""
+        s = fence.shard
+        keys = [self.keys(name, s) for name in ("sf", "st", "am", "dl", "ao", "ro")]
+        keys += [self.keys("o", each) for each in range(self._shards)]
+        return int(self._eval("judge", keys, [fence.epoch, policy_version, writes.packed()]))
+
+    def trim_alerts(self, fence: ShardFence, count: int) -> bool:
+        """See trim_alerts.lua."""
+        keys = [self.keys("sf", fence.shard), self.keys("ao", fence.shard)]
+        return bool(self._eval("trim_alerts", keys, [fence.epoch, count]))
+
+    def now_us(self) -> int:
+        """The state's clock."""
+        seconds, micros = self._client.time()
+        return int(seconds) * 1_000_000 + int(micros)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+    def _eval(self, name: str, keys: list[str], args: list[Any]) -> Any:
+        sha = self._sha.get(name)
+        if sha is not None:
+            try:
+                return self._client.evalsha(sha, len(keys), *keys, *args)
+            except NoScriptError:
+                pass
+        self._sha[name] = sha = self._client.script_load(script(name))
+        return self._client.evalsha(sha, len(keys), *keys, *args)

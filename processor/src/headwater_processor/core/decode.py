@@ -1,0 +1,317 @@
+"""From record values to columns: the fixed-width heads at once, the tails by looking them up.
+
+A record of the contract is `head (41 bytes) | links | measures | nominal times | tail`. The head has the same width in every
+record (event ids, an 8-byte varint of the time, a one-byte enum, the run id), so the heads of a batch are one matrix. Links
+and measures are absent in most records, which then shows as seven zero bytes. What is left is the tail, which repeats:
+equal bytes decode equally, so it is looked up (`Template`) and only decoded, by the checked reader, the first time.
+
+Whatever does not look exactly like that (another writer schema, blocks of arrays, a time before 1978) goes, alone, through
+the checked reader of the whole record; what that refuses is a `Rejected` with a reason. So one bad record costs one
+checked read and nothing else, and no payload can shift its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from headwater_schemas.codec import Rejected
+from headwater_schemas.schema import Malformed, WriterSchema
+
+from headwater_processor.core.template import Template
+
+I64 = npt.NDArray[np.int64]
+
+HEAD: Final = 41
+_LINKS: Final = 41  # four union indexes
+_MEASURES: Final = 45
+_TAIL: Final = 48  # with no links, no measures and no nominal times
+_PLAIN: Final = bytes(7)
+_TYPES: Final = {0: 0, 2: 1, 4: 2, 6: 3, 8: 4, 10: 5}  # zigzag of the enum index
+_LINK_WIDTHS: Final = (16, 16, 16, 8)
+_SHORTEST: Final = 10 + _TAIL
+_HEADERS_MAX: Final = 64
+"""Writer schemas whose tails are kept; others take the checked road."""
+_MAX_RECORD_BYTES: Final = 1 << 20
+
+START, RUNNING, COMPLETE, FAIL, ABORT, OTHER = range(6)
+TYPE_CODES: Final = {"START": 0, "RUNNING": 1, "COMPLETE": 2, "FAIL": 3, "ABORT": 4, "OTHER": 5}
+NIL: Final = bytes(16)
+
+MeasureRow = tuple[int, int, int, int, int, int, int, int]
+"""dataset, partition, first_offset, last_offset, rows, bytes, lag, data_through: the order of the contract."""
+
+
+class Extras:
+    """What only some records carry between head and tail."""
+
+    __slots__ = ("measures", "nominal_end", "parent_run_id")
+
+    def __init__(self, measures: Sequence[MeasureRow], nominal_end: int, parent_run_id: bytes) -> None:
+        self.measures = measures
+        self.nominal_end = nominal_end
+        self.parent_run_id = parent_run_id
+
+
+class Schemas(Protocol):
+    """Where writer schemas come from: ours, the schema topic, a registry."""
+
+    def by_header(self, value: bytes) -> tuple[WriterSchema, int] | Rejected:
+        """The writer schema of a framed value and where its payload begins."""
+
+
+class Columns:
+    """The good records of a batch, in order, as parallel columns; and the bad ones, with their reasons."""
+
+    __slots__ = ("bad", "extras", "ids", "rows", "run_ids", "templates", "times", "types")
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        """Index of each good record in the batch."""
+        self.ids: list[bytes] = []
+        self.run_ids: list[bytes] = []
+        self.types: list[int] = []
+        self.templates: list[Template] = []
+        self.extras: list[Extras | None] = []
+        self.times: I64 = np.zeros(0, np.int64)
+        self.bad: list[tuple[int, Rejected]] = []
+
+
+_REFUSED: Final = bytes(HEAD)
+
+
+class _NotPlain(Exception):
+    """This record needs the checked reader."""
+
+
+class BatchDecoder:
+    """Decodes batches; keeps the tails it has seen, `templates_max` of them at most (two generations of half).
+
+    One per worker, used by one thread.
+    """
+
+    def __init__(self, schemas: Schemas, templates_max: int = 100_000) -> None:
+        self._schemas = schemas
+        self._half = max(1, templates_max // 2)
+        self._young: dict[bytes, dict[bytes, Template]] = {}
+        self._old: dict[bytes, dict[bytes, Template]] = {}
+        self._fast: dict[bytes, WriterSchema] = {}
+        self._count = 0
+        self.tails_decoded = 0
+        self.records_checked = 0
+
+    def decode(self, values: Sequence[bytes]) -> Columns:
+        """Columns of the good records, reasons for the others. Never raises for what a record holds."""
+        out = Columns()
+        times_at: list[tuple[int, int]] = []
+        heads: list[bytes] = []
+        for row, value in enumerate(values):
+            try:
+                head, template, extras, time_us = self._record(value)
+            except Malformed as error:
+                out.bad.append((row, Rejected(error.reason, error.detail)))
+                continue
+            if time_us is not None:
+                times_at.append((len(heads), time_us))
+            heads.append(head)
+            out.rows.append(row)
+            out.templates.append(template)
+            out.extras.append(extras)
+        odd = _odd_heads(heads, times_at)
+        for at in odd:
+            self._again(values[out.rows[at]], at, out, heads, times_at)
+        _fill_heads(out, heads, times_at)
+        return out
+
+    def _again(self, value: bytes, at: int, out: Columns, heads: list[bytes], times_at: list[tuple[int, int]]) -> None:
+        """A record whose tail was known but whose head is none of ours: the checked reader decides."""
+        try:
+            heads[at], out.templates[at], out.extras[at], time_us = self._checked(value)
+        except Malformed as error:
+            out.bad.append((out.rows[at], Rejected(error.reason, error.detail)))
+            out.bad.sort(key=lambda entry: entry[0])
+            heads[at], time_us = _REFUSED, -1
+        times_at.append((at, 0 if time_us is None else time_us))
+
+    def _record(self, value: bytes) -> tuple[bytes, Template, Extras | None, int | None]:
+        size = len(value)
+        if size < _SHORTEST or size > _MAX_RECORD_BYTES:
+            return self._checked(value)
+        begin = 10 if value[0] == 0xC3 else 5
+        header = value[:begin]
+        tails = self._young.get(header)
+        if tails is None:
+            return self._checked(value)
+        at = begin + _TAIL
+        extras = None
+        if value[begin + _LINKS : at] != _PLAIN:
+            try:
+                extras, at = _read_extras(value, begin + _LINKS)
+            except (_NotPlain, IndexError):
+                return self._checked(value)
+        head = value[begin : begin + HEAD]
+        template = tails.get(value[at:])
+        if template is None:
+            if not _is_plain(head):
+                return self._checked(value)
+            template = self._new_tail(header, value, at)
+        if extras is not None:
+            _check_measures(extras, template)
+        return head, template, extras, None
+
+    def _new_tail(self, header: bytes, value: bytes, at: int) -> Template:
+        tail = value[at:]
+        old = self._old.get(header)
+        template = old.get(tail) if old is not None else None
+        if template is None:
+            self.tails_decoded += 1
+            template = Template(self._fast[header].read_tail(value, at))
+        if self._count >= self._half:
+            self._old, self._count = self._young, 0
+            self._young = {known: {} for known in self._young}
+        self._young[header][tail] = template
+        self._count += 1
+        return template
+
+    def _checked(self, value: bytes) -> tuple[bytes, Template, Extras | None, int | None]:
+        self.records_checked += 1
+        found = self._schemas.by_header(value)
+        if isinstance(found, Rejected):
+            raise Malformed(found.reason, found.detail)
+        schema, at = found
+        record = schema.read(value, at)
+        header = value[:at]
+        if schema.fast and header not in self._young and len(self._fast) < _HEADERS_MAX:
+            self._fast[header] = schema
+            self._young[header] = {}
+        return _from_record(record)
+
+
+def _is_plain(head: bytes) -> bool:
+    """Whether the fixed-width reading holds: a time of exactly 8 varint bytes, a type of one."""
+    return head[23] < 128 and head[24] in _TYPES and all(byte >= 128 for byte in head[16:23])
+
+
+def _odd_heads(heads: list[bytes], times_at: list[tuple[int, int]]) -> list[int]:
+    """Which heads are not plain, but for those that the checked reader made."""
+    if not heads:
+        return []
+    matrix = np.frombuffer(b"".join(heads), np.uint8).reshape(-1, HEAD)
+    kinds = matrix[:, 24]
+    plain = (matrix[:, 16:23] >= 128).all(axis=1) & (matrix[:, 23] < 128) & (kinds <= 10) & (kinds % 2 == 0)
+    if bool(plain.all()):
+        return []
+    made = {at for at, _ in times_at}
+    return [at for at in np.flatnonzero(~plain).tolist() if at not in made]
+
+
+def _fill_heads(out: Columns, heads: list[bytes], times_at: list[tuple[int, int]]) -> None:
+    matrix = np.frombuffer(b"".join(heads), np.uint8).reshape(-1, HEAD)
+    groups = (matrix[:, 16:24] & 0x7F).astype(np.int64)
+    times = groups[:, 0]
+    for i in range(1, 8):
+        times = times | (groups[:, i] << (7 * i))
+    times = times >> 1  # zigzag of a positive number; negative ones took the checked road or are odd
+    times[(matrix[:, 16] & 1) == 1] = 0
+    for at, time_us in times_at:
+        times[at] = time_us
+    out.times = times
+    out.types = (matrix[:, 24] >> 1).tolist()
+    out.ids = [head[:16] for head in heads]
+    out.run_ids = [head[25:] for head in heads]
+    if len(times) and int(times.min()) < 1:
+        _drop_bad_times(out)
+
+
+def _drop_bad_times(out: Columns) -> None:
+    keep = [i for i, time_us in enumerate(out.times.tolist()) if time_us >= 1]
+    kept = set(keep)
+    refused = {row for row, _ in out.bad}
+    out.bad += [
+        (out.rows[i], Rejected("event_time", "the event time is not after 1970"))
+        for i in range(len(out.rows))
+        if i not in kept and out.rows[i] not in refused
+    ]
+    out.bad.sort(key=lambda entry: entry[0])
+    out.rows = [out.rows[i] for i in keep]
+    out.ids = [out.ids[i] for i in keep]
+    out.run_ids = [out.run_ids[i] for i in keep]
+    out.types = [out.types[i] for i in keep]
+    out.templates = [out.templates[i] for i in keep]
+    out.extras = [out.extras[i] for i in keep]
+    out.times = out.times[keep]
+
+
+def _read_extras(value: bytes, at: int) -> tuple[Extras, int]:
+    """Links, measures and nominal times from `at` on, if they are in the plain form every encoder writes."""
+    parent = b""
+    for link, width in enumerate(_LINK_WIDTHS):
+        flag = value[at]
+        at += 1
+        if flag == 2:
+            if link == 0:
+                parent = value[at : at + width]
+            at += width
+        elif flag:
+            raise _NotPlain
+    count = value[at]
+    at += 1
+    measures: list[MeasureRow] = []
+    if count:
+        if (
+            count & 1 or count > 126
+        ):  # a negative count, or 64 and more: blocks and long counts are for the checked reader
+            raise _NotPlain
+        numbers, at = _varints(value, at, 8 * (count >> 1))
+        if value[at]:
+            raise _NotPlain
+        at += 1
+        measures = [tuple(numbers[i : i + 8]) for i in range(0, len(numbers), 8)]  # type: ignore[misc]  # 8 each, by construction
+    nominal, at = _varints(value, at, 2)
+    return Extras(measures, nominal[1], parent), at
+
+
+def _varints(value: bytes, at: int, count: int) -> tuple[list[int], int]:
+    numbers = []
+    for _ in range(count):
+        byte = value[at]
+        at += 1
+        number = byte & 0x7F
+        shift = 7
+        while byte >= 128:
+            if shift > 56:
+                raise _NotPlain
+            byte = value[at]
+            at += 1
+            number |= (byte & 0x7F) << shift
+            shift += 7
+        numbers.append((number >> 1) ^ -(number & 1))
+    return numbers, at
+
+
+def _check_measures(extras: Extras, template: Template) -> None:
+    uses = len(template.use_keys)
+    for measure in extras.measures:
+        if not 0 <= measure[0] < uses:
+            raise Malformed("measure_index", f"a measure names dataset {measure[0]} of {uses}")
+
+
+def _from_record(record: Mapping[str, Any]) -> tuple[bytes, Template, Extras | None, int | None]:
+    """The same for a record that came through the checked reader."""
+    time_us = record["event_time"]
+    if time_us < 1:
+        raise Malformed("event_time", f"the event time {time_us} is not after 1970")
+    template = Template(record)
+    measures = [
+        (m["dataset"], m["partition"], m["first_offset"], m["last_offset"], m["rows"], m["bytes"], m["lag"],
+         m["data_through"]) for m in record["measures"]
+    ]  # fmt: skip
+    parent = record["parent_run_id"] or b""
+    extras = Extras(measures, record["nominal_end"], parent)
+    _check_measures(extras, template)
+    code = TYPE_CODES[record["event_type"]]
+    head = record["event_id"] + bytes(8) + bytes((code * 2,)) + record["run_id"]
+    plain = not measures and not parent and not extras.nominal_end
+    return head, template, None if plain else extras, time_us

@@ -1,0 +1,213 @@
+"""What a batch does to the state, worked out in the owner's memory: `PartitionPlanner.plan`.
+
+The rules are SEMANTICS.md, sections 2 and 3. A plan is a value: the bytes of one fenced call, and what has to be sent
+elsewhere before it. It is built on the planner's view of the partition (seen ids, watermark, counters), which is ahead of
+Redis by the plans that are not applied yet; when a call is refused the view is thrown away and loaded anew.
+
+`Knowledge` is what this worker knows to be in Redis already, so that a batch sends only what changes something. Leaving
+something out is safe because the state only grows: what an earlier plan carries is applied, or replayed, before anybody
+relies on it. It is dropped whole when a call is refused or the graph's generation moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from headwater_processor.core.batch import Batch, Counters, Knowledge, Plan, Rules
+from headwater_processor.core.decode import Columns
+from headwater_processor.core.seen import Seen, SeenBucket, hash_ids
+
+__all__ = ["Counters", "Knowledge", "PartitionPlanner", "Plan", "Rules"]
+
+
+class PartitionPlanner:
+    """The owner's view of one partition. Used by one thread."""
+
+    def __init__(self, partition: int, rules: Rules, knowledge: Knowledge, secret: tuple[int, int]) -> None:
+        self.partition = partition
+        self.rules = rules
+        self.knowledge = knowledge
+        self.secret = secret
+        self.seen = Seen()
+        self.next = 0
+        self.mx_us = -1
+        self.floor = -1
+        self.broker_us = 0
+        self.counters = Counters()
+
+    def plan(self, columns: Columns, append_us: Sequence[int], next_offset: int, token: bytes) -> Plan:
+        """The call for one batch. `append_us` is by row of the batch; `next_offset` is one past its last record."""
+        batch = Batch(self.partition, self.rules, self.knowledge, token)
+        late: list[tuple[int, int]] = []
+        if columns.rows:
+            late = self._walk(columns, append_us, batch)
+        self.counters.bad += len(columns.bad)
+        gone = self._expire(append_us)
+        counters = self.counters
+        plan = Plan(
+            partition=self.partition,
+            expected=self.next,
+            next=next_offset,
+            token=token,
+            blob=batch.blob(),
+            buckets=batch.buckets,
+            packed_ids=batch.packed_ids,
+            dropped_buckets=gone,
+            mx_us=self.mx_us,
+            floor=self.floor,
+            counters=(counters.applied, counters.dup, counters.late, counters.future, counters.undeduped, counters.bad),
+            late=late,
+            records=len(append_us),
+            operations=batch.operations,
+            shards_touched=batch.shards_touched,
+        )
+        self.next = next_offset
+        return plan
+
+    def _walk(self, columns: Columns, append_us: Sequence[int], batch: Batch) -> list[tuple[int, int]]:
+        rules, counters = self.rules, self.counters
+        n = len(columns.rows)
+        times = columns.times
+        appended = np.fromiter((append_us[row] for row in columns.rows), np.int64, n)
+        limit = appended + rules.max_future_us
+        future = times > limit
+        credit = np.minimum(times, limit)
+        valid = np.where(future, -1, times)
+        running = np.maximum.accumulate(np.concatenate((np.array([self.mx_us], np.int64), valid)))
+        before = running[:-1]
+        lateness = np.where((before >= 0) & ~future, before - rules.lateness_us - times, -1)
+        hashes = hash_ids(b"".join(columns.ids), self.secret)
+        new = self._admit(times, running[1:], future, appended, hashes, batch)
+        self.mx_us = int(running[-1])
+        self.broker_us = max(self.broker_us, int(appended.max()))
+        late: list[tuple[int, int]] = []
+        late_list = lateness.tolist() if bool((lateness > 0).any()) else None
+        future_list = future.tolist() if bool(future.any()) else None
+        credits = credit.tolist()
+        appends = appended.tolist()
+        add = batch.add
+        applied = 0
+        types, ids, run_ids = columns.types, columns.ids, columns.run_ids
+        templates, extras = columns.templates, columns.extras
+        for i in range(n):
+            verdict = new[i]
+            if not verdict:
+                continue
+            applied += 1
+            if late_list is not None and late_list[i] > 0:
+                late.append((columns.rows[i], late_list[i]))
+            if future_list is not None and future_list[i]:
+                counters.future += 1
+            add(credits[i], types[i], ids[i], run_ids[i], templates[i], extras[i], appends[i], verdict == 2)
+        counters.applied += applied
+        counters.dup += n - applied
+        counters.late += len(late)
+        return late
+
+    def _admit(
+        self,
+        times: npt.NDArray[np.int64],
+        running: npt.NDArray[np.int64],
+        future: npt.NDArray[np.bool_],
+        appended: npt.NDArray[np.int64],
+        hashes: npt.NDArray[np.uint64],
+        batch: Batch,
+    ) -> list[int]:
+        """For each record: 0 duplicate, 1 new, 2 older than the horizon (merged, but nobody can tell if it came before)."""
+        bucket_us = self.rules.bucket_us
+        numbers = times // bucket_us
+        floors = np.maximum((running - self.rules.horizon_us) // bucket_us, self.floor)
+        self.floor = max(self.floor, int(floors[-1]))
+        plain = not bool(future.any()) and not bool((numbers < floors).any())
+        low, high = int(numbers.min()), int(numbers.max())
+        full = self.seen.total + len(hashes) > self.rules.seen_ids_max
+        if plain and low == high and not full:
+            return self._admit_one_bucket(low, hashes, batch)
+        return self._admit_each(numbers, floors, future, appended // bucket_us, hashes, batch)
+
+    def _admit_one_bucket(self, number: int, hashes: npt.NDArray[np.uint64], batch: Batch) -> list[int]:
+        bucket = self.seen.bucket(number)
+        hot = bucket.hot
+        known = _settled(bucket, hashes)
+        verdicts = []
+        fresh: list[int] = []
+        for i, value in enumerate(hashes.tolist()):
+            if value in hot or (known is not None and known[i]):
+                verdicts.append(0)
+            else:
+                hot.add(value)
+                fresh.append(value)
+                verdicts.append(1)
+        batch.seen(str(number), fresh)
+        self.seen.total += len(fresh)
+        bucket.settle_if_large()
+        return verdicts
+
+    def _admit_each(
+        self,
+        numbers: npt.NDArray[np.int64],
+        floors: npt.NDArray[np.int64],
+        future: npt.NDArray[np.bool_],
+        append_buckets: npt.NDArray[np.int64],
+        hashes: npt.NDArray[np.uint64],
+        batch: Batch,
+    ) -> list[int]:
+        seen, verdicts = self.seen, []
+        fresh: dict[str, list[int]] = {}
+        rows = zip(
+            numbers.tolist(), floors.tolist(), future.tolist(), append_buckets.tolist(), hashes.tolist(), strict=True
+        )
+        for number, floor, ahead, append_bucket, value in rows:
+            if ahead:
+                if seen.in_future(value):
+                    verdicts.append(0)
+                    continue
+                seen.future_bucket(append_bucket).hot.add(value)
+                name = f"F{append_bucket}"
+            elif number < floor:
+                self.counters.undeduped += 1
+                verdicts.append(2)
+                continue
+            else:
+                bucket = seen.bucket(number)
+                if bucket.contains(value):
+                    verdicts.append(0)
+                    continue
+                bucket.hot.add(value)
+                name = str(number)
+            fresh.setdefault(name, []).append(value)
+            seen.total += 1
+            verdicts.append(1)
+        for name, values in fresh.items():
+            batch.seen(name, values)
+        seen.settle(int(name) for name in fresh if name[0] != "F")
+        return verdicts
+
+    def _expire(self, append_us: Sequence[int]) -> list[str]:
+        """Buckets that the watermark, or the bound, has passed: they go whole."""
+        rules, seen = self.rules, self.seen
+        gone = [str(number) for number in seen.drop_below(self.floor)] if seen.buckets else []
+        while seen.total > rules.seen_ids_max and len(seen.buckets) > 1:
+            self.floor = min(seen.buckets) + 1
+            gone += [str(number) for number in seen.drop_below(self.floor)]
+        if seen.future:
+            oldest = (self.broker_us - rules.horizon_us) // rules.bucket_us
+            gone += [f"F{number}" for number in seen.drop_future_below(oldest)]
+        return gone
+
+
+def _settled(bucket: SeenBucket, hashes: npt.NDArray[np.uint64]) -> list[bool] | None:
+    """By record, whether it is in the settled runs; looked up in order, which is what makes it cheap."""
+    if not bucket.runs:
+        return None
+    order = np.argsort(hashes)
+    found = bucket.settled(hashes[order])
+    if not bool(found.any()):
+        return None
+    by_record = np.empty(len(hashes), np.bool_)
+    by_record[order] = found
+    result: list[bool] = by_record.tolist()
+    return result

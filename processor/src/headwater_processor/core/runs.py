@@ -1,0 +1,126 @@
+"""A run is a join: what its events say, whatever their order. Status and credits follow from it.
+
+The table of what each kind of event contributes is in SEMANTICS.md, section 3; everything here is a maximum, a minimum, a
+set or a last writer, so `join` is commutative, associative and idempotent.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+OFFSETS_MAX: Final = 256
+"""Partitions whose offsets a run keeps; a run over more keeps the first that came and counts the rest."""
+
+KEY: Final = 12
+_NOBODY: Final = bytes(12)
+
+
+class Run(msgspec.Struct, array_like=True):
+    """The joined record of one run, in the order of the `run` hash in Redis. 0 and empty mean absent."""
+
+    first: int = 0
+    started: int = 0
+    seen: int = 0
+    running: int = 0
+    complete: tuple[int, bytes] = (0, b"")
+    credit: tuple[int, bytes, bytes] = (0, b"", b"")
+    failed: tuple[int, int, bytes, bytes] = (0, 0, b"", b"")
+    flags: int = 0
+    idle: int = 0
+    inputs: bytes = b""
+    outputs: bytes = b""
+    runtime: tuple[int, bytes, bytes] = (0, b"", b"")
+    parent: tuple[int, bytes, bytes, bytes] = (0, b"", b"", b"")
+    offsets: list[bytes | int] = []
+
+    def copy(self) -> Run:
+        """A run that may be changed; the offsets list is shared until `with_offsets` replaces it."""
+        return Run(
+            self.first, self.started, self.seen, self.running, self.complete, self.credit, self.failed, self.flags,
+            self.idle, self.inputs, self.outputs, self.runtime, self.parent, self.offsets,
+        )  # fmt: skip
+
+
+_decoder = msgspec.msgpack.Decoder(Run)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def decode_run(packed: bytes) -> Run:
+    """From the value in Redis. Raises msgspec.DecodeError if it is not one."""
+    return _decoder.decode(packed)
+
+
+def encode_run(run: Run) -> bytes:
+    """To the value in Redis."""
+    return _encoder.encode(run)
+
+
+def union(a: bytes, b: bytes) -> bytes:
+    """Two sets of keys, each sorted and concatenated."""
+    if not b or a == b:
+        return a
+    if not a:
+        return b
+    keys = {a[i : i + KEY] for i in range(0, len(a), KEY)}
+    keys.update(b[i : i + KEY] for i in range(0, len(b), KEY))
+    return b"".join(sorted(keys))
+
+
+def keys_of(packed: bytes) -> list[bytes]:
+    """The keys of a packed set."""
+    return [packed[i : i + KEY] for i in range(0, len(packed), KEY)]
+
+
+def join_offsets(a: list[bytes | int], b: list[bytes | int]) -> list[bytes | int]:
+    """Per offset key the smallest first and the largest last, in order of key; `OFFSETS_MAX` keys at most."""
+    if not b:
+        return a
+    if not a and len(b) <= 3 * OFFSETS_MAX:
+        return b
+    ranges: dict[bytes | int, tuple[int, int]] = {}
+    for flat in (a, b):
+        for i in range(0, len(flat), 3):
+            key, first, last = flat[i], int(flat[i + 1]), int(flat[i + 2])
+            known = ranges.get(key)
+            if known is not None:
+                ranges[key] = (min(first, known[0]), max(last, known[1]))
+            elif len(ranges) < OFFSETS_MAX:
+                ranges[key] = (first, last)
+    return [part for key in sorted(ranges, key=bytes) for part in (key, *ranges[key])]
+
+
+def join(a: Run, b: Run) -> Run:
+    """The least run that is at least both."""
+    return Run(
+        first=min(a.first, b.first) if a.first and b.first else a.first or b.first,
+        started=min(a.started, b.started) if a.started and b.started else a.started or b.started,
+        seen=max(a.seen, b.seen),
+        running=max(a.running, b.running),
+        complete=max(a.complete, b.complete),
+        credit=max(a.credit, b.credit),
+        failed=max(a.failed, b.failed),
+        flags=a.flags | b.flags,
+        idle=max(a.idle, b.idle),
+        inputs=union(a.inputs, b.inputs),
+        outputs=union(a.outputs, b.outputs),
+        runtime=max(a.runtime, b.runtime),
+        parent=max(a.parent, b.parent),
+        offsets=join_offsets(a.offsets, b.offsets),
+    )
+
+
+def status(run: Run) -> str:
+    """`open`, `complete`, `fail` or `abort`; whether an open run is lost, only as-of can tell."""
+    completed, failed = run.complete[0], run.failed[0]
+    if completed and completed >= failed:
+        return "complete"
+    if not failed or (run.flags & 2 and run.running > failed):
+        return "open"
+    return "fail" if run.failed[1] == 2 else "abort"
+
+
+def is_closed(run: Run) -> bool:
+    """Whether the run has ended (SEMANTICS.md, section 3). A restartable run that speaks after its failure has not."""
+    return status(run) != "open"

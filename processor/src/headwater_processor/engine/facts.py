@@ -1,0 +1,290 @@
+"""Reads what the judge needs: facts of datasets (as classes of aliases), jobs and emitters, in batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from headwater_processor.adapters.shard_store import ShardStore
+from headwater_processor.core.aliases import Candidates, Role
+from headwater_processor.core.freshness import DatasetFacts, merge_class
+from headwater_processor.core.judge import EmitterFacts
+from headwater_processor.core.policies import PolicySet
+from headwater_processor.core.unlinked import JobFacts
+from headwater_processor.engine.names import NameBook
+from headwater_processor.state.layout import (
+    KIND_DATASET,
+    AliasRecord,
+    DatasetRecord,
+    FreshnessRecord,
+    JobRecord,
+    unpack_name,
+    unpack_partitions,
+)
+from headwater_processor.state.runs import unpack_history
+from headwater_schemas.events import Name
+from headwater_schemas.ids import KEY_BYTES, dataset_key
+
+ALIASES_EVERY_S: Final = 5.0
+CANDIDATES_EVERY_S: Final = 30.0
+EMITTER_DATASETS_MAX: Final = 1000
+_NOBODY: Final = bytes(KEY_BYTES)
+
+
+class FactReader:
+    """Facts out of the tables. Used by the shards' thread; `clock` is monotonic, for what is kept a few seconds."""
+
+    def __init__(self, store: ShardStore, names: NameBook, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._names = names
+        self._clock = clock
+        self._classes: dict[bytes, tuple[bytes, ...]] = {}
+        self._classes_at = -1e9
+        self._classes_policies: object = None
+        self._candidates: Candidates | None = None
+        self._candidates_at = -1e9
+        self.last_datasets: list[bytes] = []
+        self._critical = 0
+        self._critical_at = -1e9
+        self._critical_of: PolicySet | None = None
+
+    def name(self, key: bytes) -> Name:
+        """The name of a key; its hex if the state has none."""
+        self._names.learn([key])
+        return self._names.get(key) or Name("", key.hex())
+
+    # ---- datasets --------------------------------------------------------------------------------------------------
+
+    def datasets(self, keys: Sequence[bytes], policies: PolicySet) -> dict[bytes, DatasetFacts]:
+        """Facts of datasets, merged with their aliases; those of which nothing is known are left out."""
+        if not keys:
+            self.last_datasets = []
+            return {}
+        self._refresh_classes(policies)
+        members = {key: self._classes.get(key, (key,)) for key in keys}
+        single = self._single({each for group in members.values() for each in group})
+        found: dict[bytes, DatasetFacts] = {}
+        for key, group in members.items():
+            if key not in single:
+                continue
+            known = [single[key], *(single[each] for each in group if each != key and each in single)]
+            found[key] = merge_class(known) if len(known) > 1 else known[0]
+        self.last_datasets = list(found)
+        return found
+
+    def _single(self, keys: Iterable[bytes]) -> dict[bytes, DatasetFacts]:
+        keys = list(keys)
+        table = self._store.keys
+        ds, dz, fr, wp, cad = self._store.many(
+            [
+                ("HMGET", table("ds"), *keys),
+                ("ZMSCORE", table("dz"), *keys),
+                ("HMGET", table("fr"), *keys),
+                ("HMGET", table("wp"), *keys),
+                ("HMGET", table("cad"), *keys),
+            ]
+        )
+        fresh = {key: FreshnessRecord.unpack(value) for key, value in zip(keys, fr, strict=True) if value is not None}
+        cores = {key: DatasetRecord.unpack(value) for key, value in zip(keys, ds, strict=True) if value is not None}
+        emitters = self._emitters({record.emitter for record in fresh.values()} - {_NOBODY})
+        people = {r.job for r in fresh.values()} | {r.first_job for r in cores.values()} | set(emitters)
+        self._names.learn([*keys, *(people - {b"", _NOBODY})])
+        facts: dict[bytes, DatasetFacts] = {}
+        for at, key in enumerate(keys):
+            name, core = self._names.get(key), cores.get(key)
+            if name is None or (core is None and dz[at] is None):
+                continue
+            facts[key] = self._facts(
+                name, core or DatasetRecord(), int(float(dz[at] or 0)), fresh.get(key) or FreshnessRecord(),
+                emitters, wp[at], cad[at],
+            )  # fmt: skip
+        return facts
+
+    def _facts(
+        self,
+        name: Name,
+        core: DatasetRecord,
+        asserted_us: int,
+        fresh: FreshnessRecord,
+        emitters: Mapping[bytes, tuple[int, int]],
+        writers: bytes | None,
+        cadence: bytes | None,
+    ) -> DatasetFacts:
+        seen_us, covers = emitters.get(fresh.emitter, (0, 0))
+        emitter = self._names.get(fresh.emitter)
+        return DatasetFacts(
+            name=name,
+            present=asserted_us > core.retracted_us,
+            asserted_us=asserted_us,
+            first_seen_us=core.first_seen_us,
+            first_read_us=core.first_read_us,
+            first_written_us=core.first_written_us,
+            retracted_us=core.retracted_us,
+            last_write_us=fresh.last_write_us,
+            data_through_us=fresh.data_through_us,
+            last_failure_us=fresh.last_failure_us,
+            idle_through_us=fresh.idle_through_us,
+            written_by=self._names.get(fresh.job),
+            emitter=emitter.name if emitter is not None else "",
+            emitter_seen_us=seen_us,
+            emitter_datasets=covers,
+            partitions=unpack_partitions(writers) if writers else (),
+            cadence_slots=cadence,
+            touched_by=self._names.get(core.first_job),
+        )
+
+    def _emitters(self, keys: set[bytes]) -> dict[bytes, tuple[int, int]]:
+        """When each was heard last, and how many datasets it covers."""
+        if not keys:
+            return {}
+        ordered = list(keys)
+        table = self._store.keys
+        answers = self._store.many(
+            [("ZMSCORE", table("mz"), *ordered)]
+            + [("ZLEXCOUNT", table("ex"), b"[" + key, b"(" + key + b"\xff" * 13) for key in ordered]
+        )
+        return {
+            key: (int(float(seen or 0)), int(count))
+            for key, seen, count in zip(ordered, answers[0], answers[1:], strict=True)
+        }
+
+    # ---- jobs and emitters -----------------------------------------------------------------------------------------
+
+    def jobs(self, keys: Sequence[bytes]) -> dict[bytes, JobFacts]:
+        """Facts of jobs; those of which nothing is known are left out."""
+        if not keys:
+            return {}
+        table = self._store.keys
+        job, jz, jr, parents = self._store.many(
+            [
+                ("HMGET", table("job"), *keys),
+                ("ZMSCORE", table("jz"), *keys),
+                ("HMGET", table("jr"), *keys),
+                ("ZMSCORE", table("ex"), *(_NOBODY + key for key in keys)),
+            ]
+        )
+        records = {key: JobRecord.unpack(value) for key, value in zip(keys, job, strict=True) if value is not None}
+        self._names.learn([*keys, *(r.emitter for r in records.values() if r.emitter != _NOBODY)])
+        found: dict[bytes, JobFacts] = {}
+        for at, key in enumerate(keys):
+            record, name = records.get(key), self._names.get(key)
+            if record is None or name is None:
+                continue
+            emitter = self._names.get(record.emitter)
+            last_ok = unpack_history(jr[at]).last_ok if jr[at] is not None else None
+            found[key] = JobFacts(
+                name=name,
+                asserted_us=int(float(jz[at] or 0)),
+                first_seen_us=record.first_seen_us,
+                first_input_us=record.first_input_us,
+                first_output_us=record.first_output_us,
+                streaming=record.streaming,
+                emitter=emitter.name if emitter is not None else "",
+                parent_of_runs=parents[at] is not None,
+                last_complete_us=last_ok.ended_us if last_ok is not None else 0,
+            )
+        return found
+
+    def emitter(self, key: bytes, policies: PolicySet) -> EmitterFacts | None:
+        """An emitter and the datasets it covers; None if nobody of that name ever spoke."""
+        table = self._store.keys
+        seen, members = self._store.many(
+            [
+                ("ZSCORE", table("mz"), key),
+                ("ZRANGEBYLEX", table("ex"), b"[" + key, b"(" + key + b"\xff" * 13, "LIMIT", 0, EMITTER_DATASETS_MAX),
+            ]
+        )
+        self._names.learn([key])
+        name = self._names.get(key)
+        if seen is None or name is None:
+            return None
+        datasets = self.datasets([member[KEY_BYTES:] for member in members], policies)
+        return EmitterFacts(name.name, int(float(seen)), tuple(datasets.values()))
+
+    # ---- aliases ---------------------------------------------------------------------------------------------------
+
+    def _refresh_classes(self, policies: PolicySet) -> None:
+        now = self._clock()
+        if now - self._classes_at < ALIASES_EVERY_S and self._classes_policies is policies:
+            return
+        self._classes_at, self._classes_policies = now, policies
+        stored: dict[bytes, bytes] = self._store.many([("HGETALL", self._store.keys("al"))])[0]
+        pairs = [
+            (pair[:KEY_BYTES], pair[KEY_BYTES:]) for pair, value in stored.items() if AliasRecord.unpack(value).present
+        ]
+        pairs += [(dataset_key(one), dataset_key(other)) for one, other in policies.aliases()]
+        self._classes = classes_of(pairs)
+
+    # ---- what matters ----------------------------------------------------------------------------------------------
+
+    def critical(self, policies: PolicySet) -> int:
+        """How many known datasets people declared critical. Counted anew when policies change, or each half minute."""
+        now = self._clock()
+        if self._critical_of is not policies or now - self._critical_at > CANDIDATES_EVERY_S:
+            self._critical_of, self._critical_at = policies, now
+            self._critical = sum(policies.for_dataset(name).critical for name in self._all_datasets())
+        return self._critical
+
+    def _all_datasets(self) -> Iterable[Name]:
+        cursor = 0
+        while True:
+            cursor, found = self._store.many([("HSCAN", self._store.keys("names"), cursor, "COUNT", 1000)])[0]
+            for value in _pairs(found).values():
+                if value[:1] == KIND_DATASET:
+                    yield unpack_name(value)[1]
+            if int(cursor) == 0:
+                return
+
+    # ---- candidates ------------------------------------------------------------------------------------------------
+
+    def candidates(self) -> Candidates:
+        """Every dataset by name, with what was done to it: for "did you mean". Read anew every half minute at most."""
+        now = self._clock()
+        if self._candidates is None or now - self._candidates_at > CANDIDATES_EVERY_S:
+            self._candidates, self._candidates_at = self._read_candidates(), now
+        return self._candidates
+
+    def _read_candidates(self) -> Candidates:
+        candidates = Candidates()
+        table, cursor = self._store.keys, 0
+        while True:
+            cursor, found = self._store.many([("HSCAN", table("names"), cursor, "COUNT", 1000)])[0]
+            names = _pairs(found)
+            keys = [key for key, value in names.items() if value[:1] == KIND_DATASET]
+            if keys:
+                records = self._store.many([("HMGET", table("ds"), *keys)])[0]
+                for key, value in zip(keys, records, strict=True):
+                    if value is not None:
+                        record = DatasetRecord.unpack(value)
+                        role = (Role.WRITTEN if record.first_written_us else Role(0)) | (
+                            Role.READ if record.first_read_us else Role(0)
+                        )
+                        candidates.add(unpack_name(names[key])[1], role)
+            if int(cursor) == 0:
+                return candidates
+
+
+def _pairs(found: Any) -> dict[bytes, bytes]:
+    """The answer of HSCAN, which clients give as a mapping or as a flat list."""
+    return found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))
+
+
+def classes_of(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, tuple[bytes, ...]]:
+    """For each key that has aliases, its whole class, sorted (union of all pairs it is reached by)."""
+    root: dict[bytes, bytes] = {}
+
+    def find(key: bytes) -> bytes:
+        while root.setdefault(key, key) != key:
+            root[key] = root[root[key]]
+            key = root[key]
+        return key
+
+    for one, other in pairs:
+        a, b = find(one), find(other)
+        if a != b:
+            root[max(a, b)] = min(a, b)
+    groups: dict[bytes, list[bytes]] = {}
+    for key in list(root):
+        groups.setdefault(find(key), []).append(key)
+    return {key: tuple(sorted(group)) for group in groups.values() for key in group}

@@ -1,0 +1,378 @@
+"""From names in an outbox to images: what has to be read of the state, and what is said of it.
+
+`Wanted` gathers the names of one round and says what to read; `deltas` turns the answers into the images to publish. Both
+are pure: the reading, one transaction for all, is the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from headwater_processor.state.layout import (
+    AliasRecord,
+    DatasetRecord,
+    EdgeRecord,
+    FreshnessRecord,
+    JobRecord,
+    JudgedRecord,
+    dataset_ends,
+    split_edge_key,
+    unpack_schema_version,
+    unpack_successor,
+)
+from headwater_schemas.deltas import (
+    Aspect,
+    DatasetCore,
+    EdgeKind,
+    Entity,
+    Freshness,
+    FreshnessState,
+    GraphDelta,
+    Runs,
+    Status,
+)
+from headwater_schemas.events import NIL_UUID, Name
+from headwater_schemas.ids import KEY_BYTES, edge_shard_key
+
+WIDTHS: Final[Mapping[bytes, int]] = {
+    b"d": 12, b"f": 12, b"j": 12, b"e": 25, b"a": 24, b"r": 28, b"n": 12, b"s": 13, b"m": 12,
+}  # fmt: skip
+"""Bytes behind the type of each name in an outbox: SEMANTICS.md, section 4. `s`: status of kind + key; `m`: emitter to judge."""
+
+MINUTE_US: Final = 60_000_000
+_EDGES: Final = {b"r": EdgeKind.READS, b"w": EdgeKind.WRITES, b"d": EdgeKind.DERIVES}
+_NOBODY: Final = bytes(KEY_BYTES)
+
+
+def parse_names(entry: bytes) -> Iterator[bytes]:
+    """The names of one outbox entry. Stops at what it does not know: a newer version wrote it."""
+    at, end = 0, len(entry)
+    while at < end:
+        width = WIDTHS.get(entry[at : at + 1])
+        if width is None:
+            return
+        yield entry[at : at + 1 + width]
+        at += 1 + width
+
+
+def shard_key(name: bytes) -> bytes:
+    """The key whose shard a name belongs to."""
+    if name[:1] == b"e":
+        return edge_shard_key(name[1:])
+    return name[2:] if name[:1] == b"s" else name[1:13]
+
+
+@dataclass(slots=True)
+class Facts:
+    """Raw answers, by key."""
+
+    ds: dict[bytes, bytes] = field(default_factory=dict)
+    dz: dict[bytes, int] = field(default_factory=dict)
+    sv: dict[bytes, bytes] = field(default_factory=dict)
+    mv: dict[bytes, bytes] = field(default_factory=dict)
+    fr: dict[bytes, bytes] = field(default_factory=dict)
+    job: dict[bytes, bytes] = field(default_factory=dict)
+    jz: dict[bytes, int] = field(default_factory=dict)
+    edge: dict[bytes, bytes] = field(default_factory=dict)
+    ez: dict[bytes, int] = field(default_factory=dict)
+    al: dict[bytes, bytes] = field(default_factory=dict)
+    run: dict[bytes, bytes] = field(default_factory=dict)
+    jr: dict[bytes, bytes] = field(default_factory=dict)
+    st: dict[bytes, bytes] = field(default_factory=dict)
+
+
+class Wanted:
+    """What a round of names needs to be read."""
+
+    def __init__(self, names: Iterable[bytes]) -> None:
+        self.names = list(names)
+        datasets: set[bytes] = set()
+        cores: set[bytes] = set()
+        fresh: set[bytes] = set()
+        jobs: set[bytes] = set()
+        edges: set[bytes] = set()
+        aliases: set[bytes] = set()
+        runs: set[bytes] = set()
+        run_jobs: set[bytes] = set()
+        statuses: set[bytes] = set()
+        for name in self.names:
+            kind, body = name[:1], name[1:]
+            if kind == b"d":
+                cores.add(body)
+            elif kind == b"f":
+                fresh.add(body)
+            elif kind == b"j":
+                jobs.add(body)
+            elif kind == b"e":
+                edges.add(body)
+                datasets.update(dataset_ends(body))
+            elif kind == b"a":
+                aliases.add(body)
+            elif kind == b"r":
+                runs.add(body)
+                run_jobs.add(body[:KEY_BYTES])
+            elif kind == b"s":
+                statuses.add(body)
+        datasets |= cores | fresh
+        self._reads: list[tuple[str, str, list[bytes]]] = [
+            ("HMGET", "ds", list(datasets)),
+            ("ZMSCORE", "dz", list(datasets)),
+            ("HMGET", "sv", list(cores)),
+            ("HMGET", "mv", list(cores)),
+            ("HMGET", "fr", list(fresh)),
+            ("HMGET", "job", list(jobs)),
+            ("ZMSCORE", "jz", list(jobs)),
+            ("HMGET", "edge", list(edges)),
+            ("ZMSCORE", "ez", list(edges)),
+            ("HMGET", "al", list(aliases)),
+            ("HMGET", "run", list(runs)),
+            ("HMGET", "jr", list(run_jobs)),
+        ]
+        self.statuses = list(statuses)
+
+    def commands(self, key: Callable[[str], str]) -> list[tuple[Any, ...]]:
+        """The reads, as commands; answered in this order to `facts`."""
+        return [(command, key(table), *fields) for command, table, fields in self._reads if fields]
+
+    def facts(self, answers: list[Any]) -> Facts:
+        """The answers by table and key."""
+        facts = Facts()
+        remaining = iter(answers)
+        for command, table, fields in self._reads:
+            if not fields:
+                continue
+            values = next(remaining)
+            found = getattr(facts, table)
+            for key, value in zip(fields, values, strict=True):
+                if value is not None:
+                    found[key] = int(float(value)) if command == "ZMSCORE" else value
+        return facts
+
+
+class Painter:
+    """Makes images of facts. `name_of` knows the names of keys; `as_of_us` and `version` are of this round."""
+
+    def __init__(self, facts: Facts, name_of: Callable[[bytes], Name | None], as_of_us: int) -> None:
+        self._facts = facts
+        self._name_of = name_of
+        self._as_of_us = as_of_us
+
+    def delta(self, name: bytes, version: int) -> GraphDelta | None:
+        """The image that a name asks for; None where the state has none (it is gone, or its name is not known)."""
+        kind, body = name[:1], name[1:]
+        if kind == b"d":
+            return self._core(body, version)
+        if kind == b"f":
+            return self._freshness(body, version)
+        if kind == b"j":
+            return self._job(body, version)
+        if kind == b"e":
+            return self._edge(body, version)
+        if kind == b"a":
+            return self._alias(body, version)
+        if kind == b"s":
+            return self._status(body, version)
+        return None
+
+    def present(self, dataset: bytes) -> bool:
+        """Whether a dataset is asserted later than it was retracted."""
+        asserted = self._facts.dz.get(dataset, 0)
+        return asserted > 0 and asserted > self._retracted(dataset)
+
+    def _retracted(self, dataset: bytes) -> int:
+        record = self._facts.ds.get(dataset)
+        return DatasetRecord.unpack(record).retracted_us if record is not None else 0
+
+    def _text(self, key: bytes) -> str:
+        name = self._name_of(key) if key not in (b"", _NOBODY) else None
+        return str(name) if name is not None else ""
+
+    def _core(self, key: bytes, version: int) -> GraphDelta | None:
+        name, packed = self._name_of(key), self._facts.ds.get(key)
+        if name is None or packed is None:
+            return None
+        record = DatasetRecord.unpack(packed)
+        sv, mv = self._facts.sv.get(key), self._facts.mv.get(key)
+        return GraphDelta(
+            key=f"DATASET|CORE|{name.namespace}|{name.name}",
+            version=version,
+            entity=Entity.DATASET,
+            aspect=Aspect.CORE,
+            present=self.present(key),
+            as_of_us=self._as_of_us,
+            event_id=_known(record.first_event_id),
+            namespace=name.namespace,
+            name=name.name,
+            first_seen_us=record.first_seen_us,
+            last_seen_us=_minute(self._facts.dz.get(key, 0)),
+            dataset=DatasetCore(
+                first_read_us=record.first_read_us,
+                first_written_us=record.first_written_us,
+                retracted_at_us=record.retracted_us,
+                truncated_at_us=record.truncated_us,
+                first_touched_by=self._text(record.first_job),
+                schema_version=unpack_schema_version(sv) if sv is not None else "",
+                renamed_to=self._text(unpack_successor(mv)) if mv is not None else "",
+            ),
+        )
+
+    def _freshness(self, key: bytes, version: int) -> GraphDelta | None:
+        name, packed = self._name_of(key), self._facts.fr.get(key)
+        if name is None or packed is None:
+            return None
+        record = FreshnessRecord.unpack(packed)
+        return GraphDelta(
+            key=f"DATASET|FRESHNESS|{name.namespace}|{name.name}",
+            version=version,
+            entity=Entity.DATASET,
+            aspect=Aspect.FRESHNESS,
+            present=self.present(key),
+            as_of_us=self._as_of_us,
+            event_id=_known(record.event_id),
+            run_id=_known(record.run_id),
+            namespace=name.namespace,
+            name=name.name,
+            freshness=Freshness(
+                last_write_us=record.last_write_us,
+                data_through_us=record.data_through_us,
+                last_failure_us=record.last_failure_us,
+                idle_through_us=record.idle_through_us,
+                written_by=self._text(record.job),
+            ),
+        )
+
+    def _job(self, key: bytes, version: int) -> GraphDelta | None:
+        name, packed = self._name_of(key), self._facts.job.get(key)
+        if name is None or packed is None:
+            return None
+        record = JobRecord.unpack(packed)
+        return GraphDelta(
+            key=f"JOB|CORE|{name.namespace}|{name.name}",
+            version=version,
+            entity=Entity.JOB,
+            aspect=Aspect.CORE,
+            present=True,
+            as_of_us=self._as_of_us,
+            event_id=_known(record.first_event_id),
+            namespace=name.namespace,
+            name=name.name,
+            first_seen_us=record.first_seen_us,
+            last_seen_us=_minute(self._facts.jz.get(key, 0)),
+        )
+
+    def _edge(self, key: bytes, version: int) -> GraphDelta | None:
+        kind, source, target = split_edge_key(key)
+        packed = self._facts.edge.get(key)
+        from_, to = self._name_of(source), self._name_of(target)
+        if packed is None or from_ is None or to is None:
+            return None
+        record = EdgeRecord.unpack(packed)
+        asserted = self._facts.ez.get(key, 0)
+        return GraphDelta(
+            key=f"EDGE|{_EDGES[kind].value}|{from_.namespace}|{from_.name}|{to.namespace}|{to.name}",
+            version=version,
+            entity=Entity.EDGE,
+            aspect=Aspect.CORE,
+            present=all(asserted > self._retracted(end) for end in dataset_ends(key)),
+            as_of_us=self._as_of_us,
+            event_id=_known(record.event_id),
+            run_id=_known(record.run_id),
+            namespace=from_.namespace,
+            name=from_.name,
+            to_namespace=to.namespace,
+            to_name=to.name,
+            edge=_EDGES[kind],
+            first_seen_us=record.first_seen_us,
+            last_seen_us=_minute(asserted),
+        )
+
+    def _alias(self, pair: bytes, version: int) -> GraphDelta | None:
+        one, other = self._name_of(pair[:KEY_BYTES]), self._name_of(pair[KEY_BYTES:])
+        packed = self._facts.al.get(pair)
+        if packed is None or one is None or other is None:
+            return None
+        record = AliasRecord.unpack(packed)
+        return GraphDelta(
+            key=f"ALIAS|{one.namespace}|{one.name}|{other.namespace}|{other.name}",
+            version=version,
+            entity=Entity.ALIAS,
+            aspect=Aspect.CORE,
+            present=record.present,
+            as_of_us=self._as_of_us,
+            namespace=one.namespace,
+            name=one.name,
+            to_namespace=other.namespace,
+            to_name=other.name,
+            last_seen_us=_minute(record.asserted_us),
+        )
+
+    def _status(self, member: bytes, version: int) -> GraphDelta | None:
+        name, packed = self._name_of(member[1:]), self._facts.st.get(member)
+        if name is None or packed is None:
+            return None
+        entity = Entity.JOB if member[:1] == b"j" else Entity.DATASET
+        return GraphDelta(
+            key=f"{entity.value}|STATUS|{name.namespace}|{name.name}",
+            version=version,
+            entity=entity,
+            aspect=Aspect.STATUS,
+            present=True,
+            as_of_us=self._as_of_us,
+            namespace=name.namespace,
+            name=name.name,
+            status=status_of(JudgedRecord.unpack(packed)),
+        )
+
+
+def runs_delta(name: Name, runs: Runs, version: int, as_of_us: int, run_id: bytes | None) -> GraphDelta:
+    """The image of a job's runs."""
+    return GraphDelta(
+        key=f"JOB|RUNS|{name.namespace}|{name.name}",
+        version=version,
+        entity=Entity.JOB,
+        aspect=Aspect.RUNS,
+        present=True,
+        as_of_us=as_of_us,
+        run_id=run_id,
+        namespace=name.namespace,
+        name=name.name,
+        runs=runs,
+    )
+
+
+def status_of(record: JudgedRecord) -> Status:
+    """A stored judgement as the image of it."""
+    return Status(
+        state=FreshnessState(record.state),
+        reason=record.reason,
+        since_us=record.since_us,
+        deadline_us=record.deadline_us,
+        unlinked=record.unlinked,
+        candidates=tuple(record.candidates),
+        owner=record.owner,
+        policy_version=record.policy_version,
+    )
+
+
+def judged(status: Status) -> JudgedRecord:
+    """The stored form of a judgement."""
+    return JudgedRecord(
+        state=status.state.value,
+        reason=status.reason,
+        since_us=status.since_us,
+        deadline_us=status.deadline_us,
+        unlinked=status.unlinked,
+        policy_version=status.policy_version,
+        owner=status.owner,
+        candidates=tuple(status.candidates),
+    )
+
+
+def _known(ident: bytes) -> bytes | None:
+    return ident if ident != NIL_UUID else None
+
+
+def _minute(time_us: int) -> int:
+    return time_us // MINUTE_US * MINUTE_US

@@ -1,0 +1,378 @@
+"""Judging: what is due is read, judged by the pure core, and written in one fenced step.
+
+What has to be looked at, and when, stands in `dl:<s>` in as-of time. The drain wakes what news may change (score 1), time
+brings the rest; a look reads the facts, judges, and sets the next look. Alerts and status names go into the same step, so
+a crash repeats a judgement and changes nothing. Nothing is judged before the policies are known, nor while as-of is not.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from headwater_processor.adapters.shard_store import ShardStore, Writes
+from headwater_processor.core import alerts as machines_codec
+from headwater_processor.core.alerts import Machine
+from headwater_processor.core.judge import (
+    EmitterFacts,
+    Judgement,
+    judge_blind,
+    judge_dataset,
+    judge_emitter,
+    judge_job,
+    judge_partition,
+    judge_run_lost,
+)
+from headwater_processor.core.judge_settings import JudgeSettings
+from headwater_processor.core.policies import PolicySet
+from headwater_processor.core.runs import decode_run, is_closed
+from headwater_processor.core.unlinked import JobFacts, OpenRun
+from headwater_processor.engine.facts import FactReader
+from headwater_processor.engine.images import Facts, judged, status_of
+from headwater_processor.engine.publishing import Shard
+from headwater_processor.state.layout import DatasetRecord, FreshnessRecord, JudgedRecord
+from headwater_schemas.codec import encode_alert
+from headwater_schemas.deltas import FreshnessState, Status
+from headwater_schemas.events import Name
+from headwater_schemas.ids import KEY_BYTES, emitter_key, shard_of
+
+log = logging.getLogger(__name__)
+
+DUE_MAX: Final = 200
+"""Looks of a shard in one sweep: bounds the reads and the step that writes."""
+LOST_MAX: Final = 500
+NEVER: Final = (1 << 53) - 1
+"""A look that only news or a changed policy brings forward."""
+
+
+class ShardJudge:
+    """A shard's memory for judging: statuses and machines, loaded when the shard is taken over."""
+
+    def __init__(self, shard: Shard, statuses: Mapping[bytes, bytes], machines: Mapping[bytes, bytes]) -> None:
+        self.shard = shard
+        self.statuses = {member: status_of(JudgedRecord.unpack(value)) for member, value in statuses.items()}
+        self.machines: dict[str, Machine] = {
+            fingerprint.decode(): machines_codec.decode(value) for fingerprint, value in machines.items()
+        }
+        self.lost: dict[bytes, frozenset[bytes]] = {}
+
+
+def wake_rule(judge: ShardJudge, name: bytes, facts: Facts) -> Sequence[bytes]:
+    """Which members of `dl` a name has looked at: what is new, what was removed, and what is not simply well."""
+    kind, key = name[:1], name[1 : 1 + KEY_BYTES]
+    if kind == b"d":
+        status = judge.statuses.get(name)
+        gone = key in facts.ds and DatasetRecord.unpack(facts.ds[key]).retracted_us > 0
+        return (name,) if status is None or status.unlinked or gone else ()
+    if kind == b"f":
+        member = b"d" + key
+        status = judge.statuses.get(member)
+        return () if status is not None and status.state is FreshnessState.FRESH else (member,)
+    if kind == b"j":
+        status = judge.statuses.get(name)
+        return (name,) if status is None or status.unlinked else ()
+    if kind == b"r":
+        return (b"r" + key,) if key in judge.lost else ()
+    if kind == b"m":
+        return (b"e" + key,)
+    return ()
+
+
+class Judging:
+    """Sweeps. Used by the shards' thread."""
+
+    def __init__(
+        self, store: ShardStore, reader: FactReader, *, shards: int, domain: str, topic: str, settings: JudgeSettings
+    ) -> None:
+        self._store = store
+        self._reader = reader
+        self._shards = shards
+        self._domain = domain
+        self._topic = topic
+        self.settings = settings
+        self.policies: PolicySet | None = None
+        self.as_of: dict[int, int] = {}
+        self.judged = 0
+        self.behind = False
+
+    def load(self, shard: Shard) -> ShardJudge:
+        """What was judged of a shard that is taken over."""
+        key, s = self._store.keys, shard.number
+        statuses, machines = self._store.many([("HGETALL", key("st", s)), ("HGETALL", key("am", s))])
+        return ShardJudge(shard, statuses, machines)
+
+    def sweep(self, judges: Sequence[ShardJudge]) -> bool:
+        """Look at what is due; returns whether more is."""
+        if self.policies is None or not self.as_of or min(self.as_of.values()) <= 0:
+            return False
+        newest = max(self.as_of.values())
+        due = self._store.many(
+            [
+                ("ZRANGEBYSCORE", self._store.keys("dl", j.shard.number), "-inf", newest, "LIMIT", 0, DUE_MAX)
+                for j in judges
+            ]
+        )
+        more = False
+        for judge, members in zip(judges, due, strict=True):
+            if members and not judge.shard.lost:
+                self._look(judge, members, newest)
+                more = more or len(members) == DUE_MAX
+        return more
+
+    def sweep_runs(self, judges: Sequence[ShardJudge]) -> None:
+        """Runs that have been silent for too long."""
+        if self.policies is None or not self.as_of or min(self.as_of.values()) <= 0:
+            return
+        silent = min(self.as_of.values()) - self.settings.run_timeout_us
+        found = self._store.many(
+            [("ZRANGEBYSCORE", self._store.keys("ro", j.shard.number), "-inf", silent, "LIMIT", 0, LOST_MAX) for j in judges]
+        )
+        for judge, members in zip(judges, found, strict=True):
+            by_job: dict[bytes, set[bytes]] = {}
+            for member in members:
+                by_job.setdefault(member[:KEY_BYTES], set()).add(member)
+            changed = [job for job, runs in by_job.items() if judge.lost.get(job) != frozenset(runs)]
+            changed += [job for job in judge.lost if job not in by_job]
+            if changed and not judge.shard.lost:
+                self._look_at_runs(judge, changed, by_job)
+
+    # ---- one look --------------------------------------------------------------------------------------------------
+
+    def _look(self, judge: ShardJudge, members: list[bytes], newest: int) -> None:
+        by_kind: dict[bytes, list[bytes]] = {}
+        for member in members:
+            by_kind.setdefault(member[:1], []).append(member[1:])
+        writes = Writes()
+        updates: dict[bytes, Status] = {}
+        machines: dict[str, Machine | None] = {}
+        self._look_at_datasets(judge, by_kind.get(b"d", []), newest, writes, updates, machines)
+        self._look_at_jobs(judge, by_kind.get(b"j", []), newest, writes, updates, machines)
+        self._look_at_emitters(judge, by_kind.get(b"e", []), newest, writes, machines)
+        for job in by_kind.get(b"r", []):
+            judge.lost.pop(job, None)  # the sweep of runs looks again
+            writes.members_gone.append(b"r" + job)
+        self._write(judge, writes, updates, machines)
+
+    def _look_at_datasets(
+        self,
+        judge: ShardJudge,
+        keys: list[bytes],
+        newest: int,
+        writes: Writes,
+        updates: dict[bytes, Status],
+        machines: dict[str, Machine | None],
+    ) -> None:
+        policies = self.policies
+        assert policies is not None  # noqa: S101 - `sweep` looked
+        for key, facts in self._reader.datasets(keys, policies).items():
+            member = b"d" + key
+            previous = judge.statuses.get(member)
+            candidates = self._reader.candidates() if _may_hang_loose(previous) else None
+            result = judge_dataset(
+                facts, policies, self.as_of, judge.machines, self.settings, candidates=candidates, previous=previous
+            )
+            self._gather(member, result, newest, writes, machines)
+            if result.status is not None:
+                self._status(judge, member, previous, result.status, writes, updates)
+                if facts.emitter and (previous is None or result.status.state is FreshnessState.NO_DATA):
+                    emitter = emitter_key(facts.emitter)
+                    writes.names += (shard_of(emitter, self._shards), b"m" + emitter)
+        known = set(self._reader.last_datasets)
+        for key in keys:
+            if key not in known:  # nothing is known of it yet but its name
+                writes.looks += (_score(NEVER), b"d" + key)
+
+    def _look_at_jobs(
+        self,
+        judge: ShardJudge,
+        keys: list[bytes],
+        newest: int,
+        writes: Writes,
+        updates: dict[bytes, Status],
+        machines: dict[str, Machine | None],
+    ) -> None:
+        policies = self.policies
+        assert policies is not None  # noqa: S101 - `sweep` looked
+        found = self._reader.jobs(keys)
+        for key in keys:
+            facts = found.get(key)
+            if facts is None:
+                writes.looks += (_score(NEVER), b"j" + key)
+                continue
+            member = b"j" + key
+            previous = judge.statuses.get(member)
+            result = judge_job(facts, policies, self.as_of, judge.machines, self.settings, previous=previous)
+            self._gather(member, result, newest, writes, machines)
+            if result.status is not None:
+                self._status(judge, member, previous, result.status, writes, updates)
+
+    def _look_at_emitters(
+        self,
+        judge: ShardJudge,
+        keys: list[bytes],
+        newest: int,
+        writes: Writes,
+        machines: dict[str, Machine | None],
+    ) -> None:
+        policies = self.policies
+        assert policies is not None  # noqa: S101 - `sweep` looked
+        for key in keys:
+            facts: EmitterFacts | None = self._reader.emitter(key, policies)
+            if facts is None:
+                writes.members_gone.append(b"e" + key)
+                continue
+            result = judge_emitter(facts, policies, self.as_of, judge.machines, self.settings)
+            self._gather(b"e" + key, result, newest, writes, machines)
+
+    def _look_at_runs(self, judge: ShardJudge, jobs: Iterable[bytes], by_job: Mapping[bytes, set[bytes]]) -> None:
+        policies = self.policies
+        assert policies is not None  # noqa: S101 - `sweep_runs` looked
+        key = self._store.keys
+        writes = Writes()
+        machines: dict[str, Machine | None] = {}
+        jobs = list(jobs)
+        facts_of = self._reader.jobs(jobs)
+        members = [member for job in jobs for member in by_job.get(job, ())]
+        values = self._store.many([("HGET", key("run"), member) for member in members])
+        stored = dict(zip(members, values, strict=True))
+        for job in jobs:
+            runs = []
+            for member in sorted(by_job.get(job, ())):
+                value = stored[member]
+                run = decode_run(value[8:]) if value is not None else None
+                if run is None or is_closed(run):
+                    writes.runs_lost.append(member)  # its record says that it ended, or is gone
+                    continue
+                runs.append(OpenRun(member[KEY_BYTES:], run.started or run.first, run.seen))
+                writes.names += (judge.shard.number, b"r" + member)
+            facts = facts_of.get(job) or JobFacts(self._reader.name(job))
+            result = judge_run_lost(facts, runs, policies, self.as_of, judge.machines, self.settings)
+            machines.update(result.machines)
+            writes.alerts += [_packed(alert.fingerprint, encode_alert(alert)) for alert in result.alerts]
+            if job in by_job:
+                judge.lost[job] = frozenset(by_job[job])
+            else:
+                judge.lost.pop(job, None)
+        self._write(judge, writes, {}, machines)
+
+    # ---- the domain itself -----------------------------------------------------------------------------------------
+
+    def look_at_domain(
+        self, judge: ShardJudge, stopped: Mapping[int, tuple[int, str]], born_us: int, unjudged_critical: int, now_us: int
+    ) -> None:
+        """Headwater's own alerts: partitions that were stopped, and whether anything can be judged at all."""
+        writes = Writes()
+        machines: dict[str, Machine | None] = {}
+        known = [self.as_of.get(p, 0) for p in stopped]
+        as_of_us = min(known) if known else 0
+        slowest = min(stopped, key=lambda p: self.as_of.get(p, 0), default=0)
+        why = f"partition {slowest} of {self._topic} is not proven to be read to its end"
+        results = [
+            judge_blind(
+                self._domain, as_of_us or born_us, unjudged_critical, why, now_us, judge.machines, self.settings
+            )
+        ]
+        for partition, (since_us, reason) in stopped.items():
+            resume = f"headwater worker resume {partition}"
+            results.append(
+                judge_partition(self._topic, partition, since_us, reason, resume, now_us, judge.machines)
+            )
+        for result in results:
+            machines.update(result.machines)
+            writes.alerts += [_packed(alert.fingerprint, encode_alert(alert)) for alert in result.alerts]
+        changed = {f: m for f, m in machines.items() if _matters(judge.machines.get(f), m)}
+        if writes.alerts or changed:
+            self._write(judge, writes, {}, changed)
+
+    # ---- gathering and writing -------------------------------------------------------------------------------------
+
+    def _gather(
+        self, member: bytes, result: Judgement, newest: int, writes: Writes, machines: dict[str, Machine | None]
+    ) -> None:
+        self.judged += 1
+        machines.update(result.machines)
+        writes.alerts += [_packed(alert.fingerprint, encode_alert(alert)) for alert in result.alerts]
+        # A look that is due already and could not be decided (as-of of its own partitions is behind) waits a moment.
+        look = max(result.next_look_us, newest + 1) if result.next_look_us else NEVER
+        writes.looks += (_score(look), member)
+
+    @staticmethod
+    def _status(
+        judge: ShardJudge,
+        member: bytes,
+        previous: Status | None,
+        status: Status,
+        writes: Writes,
+        updates: dict[bytes, Status],
+    ) -> None:
+        if previous is not None and _same(previous, status):
+            return
+        updates[member] = status
+        writes.statuses += (member, judged(status).pack())
+        writes.names += (judge.shard.number, b"s" + member)
+
+    def _write(
+        self, judge: ShardJudge, writes: Writes, updates: dict[bytes, Status], machines: Mapping[str, Machine | None]
+    ) -> None:
+        for fingerprint, machine in machines.items():
+            if machine is None:
+                writes.machines_gone.append(fingerprint.encode())
+            else:
+                writes.machines += (fingerprint.encode(), machines_codec.encode(machine))
+        policies = self.policies
+        assert policies is not None  # noqa: S101 - nothing is judged without
+        answer = self._store.judge(judge.shard.fence, policies.version, writes)
+        if answer == 0:
+            judge.shard.lost = True
+        elif answer < 0:
+            self.behind = True  # another worker knows newer policies; ours are on their way
+        else:
+            judge.statuses.update(updates)
+            for fingerprint, machine in machines.items():
+                if machine is None:
+                    judge.machines.pop(fingerprint, None)
+                else:
+                    judge.machines[fingerprint] = machine
+
+
+def pack_alert(fingerprint: str, value: bytes) -> bytes:
+    """An element of `ao:<s>`: the Kafka key and the alert."""
+    return _packed(fingerprint, value)
+
+
+def unpack_alert(element: bytes) -> tuple[str, bytes]:
+    """The Kafka key and the alert of an element of `ao:<s>`."""
+    key, value = msgspec.msgpack.decode(element, type=tuple[str, bytes])
+    return key, value
+
+
+def _packed(fingerprint: str, value: bytes) -> bytes:
+    return msgspec.msgpack.encode((fingerprint, value))
+
+
+def _score(at_us: int) -> bytes:
+    return str(at_us).encode()
+
+
+def _same(a: Status, b: Status) -> bool:
+    """Whether two statuses say the same; the deadline alone moves with every write and is not news."""
+    return (a.state, a.reason, a.unlinked, a.candidates, a.owner, a.policy_version) == (
+        b.state, b.reason, b.unlinked, b.candidates, b.owner, b.policy_version
+    ) and (a.deadline_us == b.deadline_us or a.state is FreshnessState.FRESH)  # fmt: skip
+
+
+def _matters(before: Machine | None, after: Machine | None) -> bool:
+    if before is None or after is None:
+        return before is not after
+    return before.state is not after.state or before.deadline_us != after.deadline_us
+
+
+def _may_hang_loose(previous: Status | None) -> bool:
+    """Candidates are looked up when a dataset may be called loose: on its second look at the earliest."""
+    return previous is not None and not previous.candidates
+
+
+__all__ = ["DUE_MAX", "Judging", "Name", "ShardJudge", "pack_alert", "unpack_alert", "wake_rule", "FreshnessRecord"]

@@ -1,0 +1,342 @@
+-- One batch of one partition: everything or nothing (SEMANTICS.md, sections 3 and 4).
+--
+-- Contract: changes nothing unless epoch, topic, graph generation and expected next offset match. Everything that can
+-- raise (unpacking, the fence) is done before the first write, for Redis does not roll back; the fence moves last.
+-- KEYS 1 f:p  2 meta  3 names 4 ds 5 dz 6 sv 7 mv 8 fr 9 wp 10 cad 11 job 12 jz 13 edge 14 ez 15 ax 16 mz 17 ex 18 al
+--      19 run 20 rc:p 21 sb:p 22 asof, then S outboxes, S ro, then the seen lists to append to, then those to drop
+-- ARGV 1 epoch 2 topic 3 gen 4 expected 5 next 6 soft 7 mx 8 floor 9..14 counters 15 as-of or '' 16 partition
+--      17 S 18 call token 19 closed runs kept 20 closed runs kept after (µs) 21 plan (msgpack) 22 names of buckets to append,
+--      '\n' between 23 the same to drop, then the packed ids by appended list
+-- Returns {'OK', soft, longest outbox} or {'FENCED', epoch} {'TOPIC', topic} {'GEN', gen} {'NEXT', next}.
+
+local f = redis.call('HMGET', KEYS[1], 'epoch', 'topic', 'next')
+if f[1] ~= ARGV[1] then return {'FENCED', f[1] or ''} end
+if f[2] ~= ARGV[2] then return {'TOPIC', f[2] or ''} end
+local g = redis.call('HMGET', KEYS[2], 'gen', 'soft')
+if (g[1] or '0') ~= ARGV[3] then return {'GEN', g[1] or '0'} end
+if f[3] ~= ARGV[4] then return {'NEXT', f[3] or ''} end
+local soft = g[2] or '0'
+local S = tonumber(ARGV[17])
+local OUT, RO, SEEN = 22, 22 + S, 22 + 2 * S
+local partition = tonumber(ARGV[16])
+local plan = cmsgpack.unpack(ARGV[21])
+local appends = #ARGV - 23
+if appends > #KEYS - SEEN then return redis.error_reply('ARITY') end
+
+local call, unpk, spack, sunpack = redis.call, unpack, struct.pack, struct.unpack
+local CHUNK = 1000 -- pairs; unpack() takes about 8,000 values
+local said = {}    -- names that only this call can know, by shard
+
+local function name(key, n)
+  local s = key:byte(1) % S
+  local list = said[s]
+  if list then list[#list + 1] = n else said[s] = { n } end
+end
+
+local function above(a, b) -- unsigned bytes; < on strings follows the server's locale
+  local n = math.min(#a, #b)
+  for i = 1, n do
+    local x, y = a:byte(i), b:byte(i)
+    if x ~= y then return x > y end
+  end
+  return #a > #b
+end
+
+-- The merge law of core/lattice.py for records of `n` doubles and a payload.
+local function merged(fmt, n, old, new)
+  local o, w = { sunpack(fmt, old) }, { sunpack(fmt, new) }
+  local size = n * 8
+  local payload
+  if o[1] == w[1] then
+    local a, b = old:sub(size + 1), new:sub(size + 1)
+    payload = above(b, a) and b or a
+  elseif w[1] > o[1] then
+    payload = new:sub(size + 1)
+  else
+    payload = old:sub(size + 1)
+  end
+  for i = 1, n do if o[i] > w[i] then w[i] = o[i] end end
+  return spack(fmt, unpk(w, 1, n)) .. payload
+end
+
+local function merge_records(key, fmt, n, list)
+  for lo = 1, #list, 2 * CHUNK do
+    local hi = math.min(lo + 2 * CHUNK - 1, #list)
+    local fields = {}
+    for i = lo, hi, 2 do fields[#fields + 1] = list[i] end
+    local olds = call('HMGET', key, unpk(fields))
+    local write, k = {}, 0
+    for j = 1, #fields do
+      local old, new = olds[j], list[lo + 2 * j - 1]
+      if old then new = merged(fmt, n, old, new) end
+      if new ~= old then
+        write[k + 1], write[k + 2] = fields[j], new
+        k = k + 2
+      end
+    end
+    if k > 0 then call('HSET', key, unpk(write)) end
+  end
+end
+
+-- Repeats of a field within one list would be merged against the same old value, so the planner sends each once.
+local function zgreater(key, list)
+  for lo = 1, #list, 2 * CHUNK do
+    call('ZADD', key, 'GT', unpk(list, lo, math.min(lo + 2 * CHUNK - 1, #list)))
+  end
+end
+
+local function many(command, key, list)
+  for lo = 1, #list, 2 * CHUNK do
+    call(command, key, unpk(list, lo, math.min(lo + 2 * CHUNK - 1, #list)))
+  end
+end
+
+local function mark_writer(key, p)
+  local at, bit_ = math.floor(p / 8) + 1, p % 8
+  local old = call('HGET', KEYS[9], key) or ''
+  if #old < at then old = old .. string.rep('\0', at - #old) end
+  local now = bit.bor(old:byte(at), bit.lshift(1, bit_))
+  if now ~= old:byte(at) or #old == at then
+    call('HSET', KEYS[9], key, old:sub(1, at - 1) .. string.char(now) .. old:sub(at + 1))
+  end
+end
+
+local RING = 4032
+local function mark_slot(key, slot) -- the ring of core/cadence.py
+  local old = call('HGET', KEYS[10], key)
+  local newest, ring
+  if not old then
+    newest, ring = slot, string.rep('\0', 504)
+  else
+    newest, ring = sunpack('>I4', old), old:sub(5)
+    if slot <= newest - RING then return end
+    if slot > newest then
+      if slot - newest >= RING then
+        ring = string.rep('\0', 504)
+      else
+        local bytes = { ring:byte(1, 504) }
+        for s = newest + 1, slot do
+          local at = s % RING
+          local i = math.floor(at / 8) + 1
+          bytes[i] = bit.band(bytes[i], bit.bnot(bit.lshift(1, at % 8)))
+        end
+        ring = string.char(unpk(bytes))
+      end
+      newest = slot
+    end
+  end
+  local at = slot % RING
+  local i = math.floor(at / 8) + 1
+  local byte = bit.bor(ring:byte(i), bit.lshift(1, at % 8))
+  call('HSET', KEYS[10], key, spack('>I4', newest) .. ring:sub(1, i - 1) .. string.char(byte) .. ring:sub(i + 1))
+end
+
+-- Runs ------------------------------------------------------------------------------------------------------------
+-- A run is written at once if nobody but this owner wrote it; otherwise the two records are joined here, and what the
+-- join proves (credits of outputs that came over another partition) is merged and named too.
+
+local function bin(s)
+  if #s < 256 then return '\196' .. string.char(#s) .. s end
+  return '\197' .. spack('>I2', #s) .. s
+end
+
+local function num(n) return cmsgpack.pack(n) end
+
+local function pick(a, b, n) -- the larger of two arrays of numbers and strings
+  for i = 1, n do
+    local x, y = a[i], b[i]
+    if x ~= y then
+      if type(x) == 'number' then return x > y and a or b end
+      return above(x, y) and a or b
+    end
+  end
+  return a
+end
+
+local function low(a, b)
+  if a == 0 then return b end
+  if b == 0 then return a end
+  return math.min(a, b)
+end
+
+local function union(a, b)
+  if a == b or b == '' then return a end
+  if a == '' then return b end
+  local out, i, j = {}, 1, 1
+  while i <= #a or j <= #b do
+    local x, y = a:sub(i, i + 11), b:sub(j, j + 11)
+    if y == '' or (x ~= '' and x ~= y and above(y, x)) then
+      out[#out + 1] = x; i = i + 12
+    elseif x == '' or x ~= y then
+      out[#out + 1] = y; j = j + 12
+    else
+      out[#out + 1] = x; i = i + 12; j = j + 12
+    end
+  end
+  return table.concat(out)
+end
+
+local function join_offsets(a, b)
+  if #b == 0 then return a end
+  if #a == 0 then return b end
+  local first, last, keys = {}, {}, {}
+  for _, flat in ipairs({ a, b }) do
+    for i = 1, #flat, 3 do
+      local k = flat[i]
+      if first[k] then
+        first[k] = math.min(first[k], flat[i + 1]); last[k] = math.max(last[k], flat[i + 2])
+      elseif #keys < 256 then
+        keys[#keys + 1] = k; first[k] = flat[i + 1]; last[k] = flat[i + 2]
+      end
+    end
+  end
+  table.sort(keys, function(x, y) return above(y, x) end)
+  local out = {}
+  for _, k in ipairs(keys) do
+    out[#out + 1] = k; out[#out + 1] = first[k]; out[#out + 1] = last[k]
+  end
+  return out
+end
+
+local function join_runs(a, b)
+  return {
+    low(a[1], b[1]), low(a[2], b[2]), math.max(a[3], b[3]), math.max(a[4], b[4]),
+    pick(a[5], b[5], 2), pick(a[6], b[6], 3), pick(a[7], b[7], 4), bit.bor(a[8], b[8]), math.max(a[9], b[9]),
+    union(a[10], b[10]), union(a[11], b[11]), pick(a[12], b[12], 3), pick(a[13], b[13], 4), join_offsets(a[14], b[14]),
+  }
+end
+
+local function pack_run(r)
+  local out = {
+    '\158', num(r[1]), num(r[2]), num(r[3]), num(r[4]),
+    '\146', num(r[5][1]), bin(r[5][2]),
+    '\147', num(r[6][1]), bin(r[6][2]), bin(r[6][3]),
+    '\148', num(r[7][1]), num(r[7][2]), bin(r[7][3]), bin(r[7][4]),
+    num(r[8]), num(r[9]), bin(r[10]), bin(r[11]),
+    '\147', num(r[12][1]), bin(r[12][2]), bin(r[12][3]),
+    '\148', num(r[13][1]), bin(r[13][2]), bin(r[13][3]), bin(r[13][4]),
+    '\220' .. spack('>I2', #r[14]),
+  }
+  for i = 1, #r[14], 3 do
+    out[#out + 1] = bin(r[14][i]) .. num(r[14][i + 1]) .. num(r[14][i + 2])
+  end
+  return table.concat(out)
+end
+
+local function closed(r)
+  local completed, failed = r[5][1], r[7][1]
+  if completed > 0 and completed >= failed then return true end
+  if failed == 0 or (bit.band(r[8], 2) ~= 0 and r[4] > failed) then return false end
+  return true
+end
+
+local ZEROS = string.rep('\0', 12)
+local function credit_outputs(key, r)
+  local list = {}
+  local who = r[6][2] .. key:sub(13) .. key:sub(1, 12) .. (r[6][3] == '' and ZEROS or r[6][3])
+  for i = 1, #r[11], 12 do
+    local dataset = r[11]:sub(i, i + 11)
+    list[#list + 1] = dataset
+    list[#list + 1] = spack('>dddd', r[6][1], 0, r[7][1], r[9]) .. (r[6][1] > 0 and who or '')
+    name(dataset, 'f' .. dataset)
+    if r[6][1] > 0 then
+      mark_writer(dataset, partition)
+      mark_slot(dataset, math.floor(r[6][1] / 300000000))
+    end
+  end
+  if r[6][1] > 0 or r[7][1] > 0 or r[9] > 0 then merge_records(KEYS[8], '>dddd', 4, list) end
+end
+
+local function write_run(key, token, value, is_closed, shard)
+  local old = call('HGET', KEYS[19], key)
+  if not old or old:sub(1, 8) == token then
+    call('HSET', KEYS[19], key, value)
+    return
+  end
+  local a, b = cmsgpack.unpack(old:sub(9)), cmsgpack.unpack(value:sub(9))
+  local r = join_runs(a, b)
+  call('HSET', KEYS[19], key, value:sub(1, 8) .. pack_run(r))
+  credit_outputs(key, r)
+  local was, is = closed(a), closed(r)
+  if is then
+    call('ZREM', KEYS[RO + 1 + shard], key)
+    if not was and is_closed == 0 then call('RPUSH', KEYS[20], spack('>d', r[3]) .. key) end
+  elseif is_closed == 1 then
+    call('ZADD', KEYS[RO + 1 + shard], 'GT', r[3], key)
+  end
+end
+
+-- Writes ----------------------------------------------------------------------------------------------------------
+local P = plan
+if #P[1] > 0 then many('HSET', KEYS[3], P[1]) end
+merge_records(KEYS[4], '>ddddd', 5, P[2])
+zgreater(KEYS[5], P[3])
+merge_records(KEYS[6], '>d', 1, P[4])
+merge_records(KEYS[7], '>d', 1, P[5])
+merge_records(KEYS[8], '>dddd', 4, P[6])
+merge_records(KEYS[11], '>dddd', 4, P[7])
+zgreater(KEYS[12], P[8])
+merge_records(KEYS[13], '>d', 1, P[9])
+zgreater(KEYS[14], P[10])
+many('ZADD', KEYS[15], P[11])
+zgreater(KEYS[16], P[12])
+many('ZADD', KEYS[17], P[13])
+merge_records(KEYS[18], '>dd', 2, P[14])
+for i = 1, #P[15], 2 do mark_writer(P[15][i], P[15][i + 1]) end
+for i = 1, #P[16], 2 do mark_slot(P[16][i], P[16][i + 1]) end
+for i = 1, #P[18], 2 do zgreater(KEYS[RO + 1 + P[18][i]], P[18][i + 1]) end
+for i = 1, #P[19], 2 do call('ZREM', KEYS[RO + 1 + P[19][i]], unpk(P[19][i + 1])) end
+for i = 1, #P[17], 5 do write_run(P[17][i], P[17][i + 1], P[17][i + 2], P[17][i + 3], P[17][i + 4]) end
+for lo = 1, #P[20], CHUNK do call('RPUSH', KEYS[20], unpk(P[20], lo, math.min(lo + CHUNK - 1, #P[20]))) end
+
+-- Closed runs leave with the horizon or past their bound, a bounded number at a time.
+local over = math.min(call('LLEN', KEYS[20]) - tonumber(ARGV[19]), 2000)
+local gone = over > 0 and call('LPOP', KEYS[20], over) or {}
+local oldest = tonumber(ARGV[7]) - tonumber(ARGV[20])
+local head = call('LINDEX', KEYS[20], 0)
+while head and #gone < 2000 and sunpack('>d', head) < oldest do
+  gone[#gone + 1] = call('LPOP', KEYS[20])
+  head = call('LINDEX', KEYS[20], 0)
+end
+for lo = 1, #gone, CHUNK do
+  local fields = {}
+  for i = lo, math.min(lo + CHUNK - 1, #gone) do fields[#fields + 1] = gone[i]:sub(9) end
+  call('HDEL', KEYS[19], unpk(fields))
+end
+
+-- A removal since this owner last looked: what it left unnamed may have to be published again, so name all it touches.
+if P[22] == 1 then
+  soft = tostring(call('HINCRBY', KEYS[2], 'soft', 1))
+elseif soft ~= ARGV[6] then
+  for i = 2, #P[3], 2 do name(P[3][i], 'd' .. P[3][i]) end
+  for i = 2, #P[10], 2 do
+    local e = P[10][i]
+    name(e:sub(1, 1) == 'r' and e:sub(2, 13) or e:sub(14), 'e' .. e)
+  end
+end
+
+for i = 1, #P[21], 2 do
+  local s = P[21][i]
+  if said[s] then table.insert(said[s], 1, P[21][i + 1]) else said[s] = { P[21][i + 1] } end
+end
+local longest = 0
+for s, list in pairs(said) do
+  longest = math.max(longest, call('RPUSH', KEYS[OUT + 1 + s], table.concat(list)))
+end
+
+-- The log of seen ids, the as-of proof, and last the fence.
+local i = 1
+for bucket in string.gmatch(ARGV[22], '[^\n]+') do
+  call('RPUSH', KEYS[SEEN + i], ARGV[23 + i])
+  call('SADD', KEYS[21], bucket)
+  i = i + 1
+end
+for bucket in string.gmatch(ARGV[23], '[^\n]+') do
+  call('UNLINK', KEYS[SEEN + i])
+  call('SREM', KEYS[21], bucket)
+  i = i + 1
+end
+if ARGV[15] ~= '' then call('HSET', KEYS[22], ARGV[16], ARGV[15]) end
+call('HSET', KEYS[1], 'mx', ARGV[7], 'floor', ARGV[8], 'applied', ARGV[9], 'dup', ARGV[10], 'late', ARGV[11],
+  'future', ARGV[12], 'undeduped', ARGV[13], 'bad', ARGV[14], 'next', ARGV[5])
+return { 'OK', soft, longest }

@@ -1,0 +1,91 @@
+"""As-of: up to when we know that we have seen everything (DESIGN: two clocks).
+
+For each partition of ours: read the state's clock, then ask the broker for the end of the log. Once the fence has passed
+that end, everything that was there at that time is in the state. A lag, a replay, an outage of the broker or a jumping clock of
+this machine only keep the proof from coming.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from headwater_processor.engine.owned import Owned
+from headwater_processor.ports import StateStore
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
+
+
+class Prover:
+    """One thread that asks the broker once per interval and proves idle partitions itself."""
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        topic: str,
+        store: StateStore,
+        now_us: Callable[[], int],
+        owned: Callable[[], dict[int, Owned]],
+        interval_s: float,
+    ) -> None:
+        self._admin = AdminClient(config)
+        self._topic = topic
+        self._store = store
+        self._now_us = now_us
+        self._owned = owned
+        self._interval_s = interval_s
+        self._halt = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="headwater-asof", daemon=True)
+        self.ends: dict[int, int] = {}
+        self.moved_at = time.monotonic()
+        self._complained = False
+
+    def start(self) -> None:
+        """Begin to prove."""
+        self._thread.start()
+
+    def close(self, deadline_s: float = 3.0) -> None:
+        """Stop."""
+        self._halt.set()
+        if self._thread.is_alive():
+            self._thread.join(deadline_s)
+
+    def _run(self) -> None:
+        while not self._halt.wait(self._interval_s):
+            self.moved_at = time.monotonic()
+            try:
+                self._prove()
+                self._complained = False
+            except (KafkaException, RedisError, OSError, TimeoutError) as error:
+                if not self._complained:
+                    log.warning("as-of stands still: %s", error)
+                    self._complained = True
+
+    def _prove(self) -> None:
+        live = {p: each for p, each in self._owned().items() if not each.dead and not each.stopped}
+        if not live:
+            return
+        now_us = self._now_us()
+        asked: dict[TopicPartition, Future[Any]] = self._admin.list_offsets(
+            {TopicPartition(self._topic, p): OffsetSpec.latest() for p in live}, request_timeout=5.0
+        )
+        proofs = []
+        for at, future in asked.items():
+            end = future.result(timeout=6.0).offset
+            each = live[at.partition]
+            self.ends[at.partition] = end
+            if each.applied >= end:
+                proofs.append((each.fence, end, now_us))
+                each.as_of_us = max(each.as_of_us, now_us)
+                each.proof = None
+            elif each.proof is None:
+                each.proof = (end, now_us)  # carried by the call that passes this end
+        self._store.prove(proofs)

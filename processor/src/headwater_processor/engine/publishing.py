@@ -1,0 +1,300 @@
+"""Drain and publish: what was named is read, its image published, and the name forgotten when the image is acknowledged.
+
+One round takes the new names of all shards of this worker, reads everything they need in one transaction (so an image is
+one moment of the state, and its version is that moment's clock), produces the images in order, waits for the
+acknowledgements, and trims. A crash anywhere repeats images with higher versions; nothing is lost, because a name stays
+until its image is acknowledged. Freshness and runs of one name are published at once when it was quiet, then once per
+interval, the last state always: a name that waits keeps its entry.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from headwater_processor.adapters.shard_store import ShardFence, ShardStore
+from headwater_processor.core.runs import Run, decode_run
+from headwater_processor.engine.images import Facts, Painter, Wanted, parse_names, runs_delta, shard_key
+from headwater_processor.engine.names import NameBook
+from headwater_processor.state.layout import DatasetRecord, FreshnessRecord, split_edge_key, unpack_successor
+from headwater_processor.state.runs import (
+    JobHistory,
+    RunImage,
+    keys_named_by,
+    pack_history,
+    run_image,
+    unpack_history,
+)
+from headwater_schemas.codec import encode_delta
+from headwater_schemas.deltas import GraphDelta, Runs
+from headwater_schemas.ids import KEY_BYTES, shard_of
+
+log = logging.getLogger(__name__)
+
+ENTRIES_MAX: Final = 500
+"""Outbox entries of a shard taken in one round: bounds the transaction that reads their images."""
+NAMES_MAX: Final = 4000
+HISTORY: Final = 10
+_LIMITED: Final = (b"f", b"r")
+_NEIGHBOURS_MAX: Final = 10_000
+
+
+class Publisher(Protocol):
+    """Where images and alerts go. Used by the shards' thread."""
+
+    def delta(self, key: str, value: bytes) -> None:
+        """Queue an image."""
+
+    def alert(self, key: str, value: bytes) -> None:
+        """Queue an alert."""
+
+    def flush(self, deadline_s: float) -> bool:
+        """Wait until all queued are acknowledged; False if some are not (they may still arrive)."""
+
+
+@dataclass(slots=True)
+class Shard:
+    """A shard of this worker. `taken` entries of the outbox are read and not trimmed yet."""
+
+    fence: ShardFence
+    version: int
+    taken: int = 0
+    waiting: dict[bytes, tuple[float, int]] = field(default_factory=dict)
+    """Name → when it may be published, and the first entry that holds it."""
+    published: dict[bytes, float] = field(default_factory=dict)
+    statuses: dict[bytes, bytes] = field(default_factory=dict)
+    lost: bool = False
+    length: int = 0
+
+    @property
+    def number(self) -> int:
+        """Which shard."""
+        return self.fence.shard
+
+
+class Drain:
+    """The rounds. Used by one thread; `wake_rule(member, facts)` says which names have somebody judged."""
+
+    def __init__(
+        self,
+        store: ShardStore,
+        names: NameBook,
+        publisher: Publisher,
+        *,
+        shards: int,
+        interval_s: float,
+        run_timeout_us: int,
+        wake: Callable[[Shard, bytes, Facts], Sequence[bytes]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._names = names
+        self._publisher = publisher
+        self._shards = shards
+        self._interval_s = interval_s
+        self._run_timeout_us = run_timeout_us
+        self._wake = wake
+        self._clock = clock
+        self.as_of_us = 0
+        self.images = 0
+        self.rounds = 0
+        self.longest = 0
+
+    def round(self, shards: list[Shard]) -> bool:
+        """One round over these shards; returns whether there may be more to do at once."""
+        now = self._clock()
+        entries = self._store.outboxes([(s.number, s.taken, ENTRIES_MAX) for s in shards])
+        work: list[tuple[Shard, list[bytes]]] = []
+        more = False
+        for shard, found in zip(shards, entries, strict=True):
+            ready = self._ready(shard, found, now)
+            more = more or len(found) == ENTRIES_MAX or len(ready) == NAMES_MAX
+            if ready or found:
+                work.append((shard, ready))
+        if not work:
+            return False
+        self.rounds += 1
+        self._publish(work, now)
+        return more
+
+    def _ready(self, shard: Shard, entries: list[bytes], now: float) -> list[bytes]:
+        """The names that may be published now; the others wait with the entry that brought them."""
+        waiting = shard.waiting
+        for at, entry in enumerate(entries, shard.taken):
+            for name in parse_names(entry):
+                if name not in waiting:
+                    due = now
+                    if name[:1] in _LIMITED:
+                        due = shard.published.get(_limit_key(name), -1e9) + self._interval_s
+                    waiting[name] = (due, at)
+        shard.taken += len(entries)
+        ready = [name for name, (due, _) in waiting.items() if due <= now]
+        return ready[:NAMES_MAX]
+
+    def _publish(self, work: list[tuple[Shard, list[bytes]]], now: float) -> None:
+        expanded = [(shard, self._expand(shard, names)) for shard, names in work]
+        wanted = Wanted(name for _, names in expanded for name in names)
+        key = self._store.keys
+        reads = wanted.commands(key)
+        statuses = [("HGET", key("st", shard_of(member[1:], self._shards)), member) for member in wanted.statuses]
+        epochs, now_us, answers = self._store.snapshot([shard.number for shard, _ in work], [*reads, *statuses])
+        facts = wanted.facts(answers[: len(reads)])
+        for member, value in zip(wanted.statuses, answers[len(reads) :], strict=True):
+            if value is not None:
+                facts.st[member] = value
+        self._names.learn(_keys_in(wanted.names, facts))
+        histories: dict[int, list[bytes]] = {}
+        for (shard, names), epoch in zip(expanded, epochs, strict=True):
+            if epoch != shard.fence.epoch:
+                shard.lost = True
+                continue
+            histories[shard.number] = self._paint(shard, names, facts, now_us)
+        if not self._publisher.flush(30.0):
+            for shard, _ in work:  # unacknowledged: the same names are read and published again, with higher versions
+                shard.taken, shard.waiting = 0, {}
+            return
+        for (shard, names), (_, all_names) in zip(work, expanded, strict=True):
+            if not shard.lost:
+                self._settle(shard, names, all_names, facts, histories[shard.number], now)
+
+    def _expand(self, shard: Shard, names: list[bytes]) -> list[bytes]:
+        """A neighbourhood stands for every edge of a dataset that lives in this shard."""
+        around = [name for name in names if name[:1] == b"n"]
+        if not around:
+            return names
+        ax = self._store.keys("ax")
+        answers = self._store.many(
+            [
+                ("ZRANGEBYLEX", ax, b"[" + n[1:], b"(" + n[1:] + b"\xff" * 26, "LIMIT", 0, _NEIGHBOURS_MAX)
+                for n in around
+            ]
+        )
+        out = dict.fromkeys(name for name in names if name[:1] != b"n")
+        for members in answers:
+            for member in members:
+                name = b"e" + member[KEY_BYTES:]
+                if shard_of(shard_key(name), self._shards) == shard.number:
+                    out[name] = None
+        return list(out)
+
+    def _paint(self, shard: Shard, names: list[bytes], facts: Facts, now_us: int) -> list[bytes]:
+        painter = Painter(facts, self._names.get, self.as_of_us)
+        version = max(shard.version + 1, now_us)
+        runs: dict[bytes, list[bytes]] = {}
+        for name in names:
+            if name[:1] == b"r":
+                runs.setdefault(name[1 : 1 + KEY_BYTES], []).append(name[1:])
+                continue
+            delta = painter.delta(name, version)
+            if delta is not None:
+                self._send(delta)
+                version += 1
+        histories: list[bytes] = []
+        for job, keys in runs.items():
+            history = self._history(job, keys, facts, now_us)
+            if history is not None:
+                packed = pack_history(history)
+                histories += (job, packed)
+                name_of_job = self._names.get(job)
+                if name_of_job is not None:
+                    self._send(runs_delta(name_of_job, _runs(history, packed), version, self.as_of_us, keys[-1][12:]))
+                    version += 1
+        shard.version = version
+        return histories
+
+    def _send(self, delta: GraphDelta) -> None:
+        self.images += 1
+        self._publisher.delta(delta.key, encode_delta(delta))
+
+    def _history(self, job: bytes, keys: list[bytes], facts: Facts, now_us: int) -> JobHistory | None:
+        runs = {key: decode_run(facts.run[key][8:]) for key in keys if key in facts.run}
+        if not runs:
+            return None
+        self._names.learn(keys_named_by(runs.values()))
+        names = _Texts(self._names)
+        old = unpack_history(facts.jr[job]) if job in facts.jr else JobHistory()
+        fresh = [self._image(key, run, names) for key, run in runs.items()]
+        return merge_history(old, fresh)
+
+    def _image(self, key: bytes, run: Run, names: _Texts) -> RunImage:
+        return run_image(key[KEY_BYTES:], run, names, as_of_us=self.as_of_us, run_timeout_us=self._run_timeout_us)
+
+    def _settle(
+        self, shard: Shard, names: list[bytes], all_names: list[bytes], facts: Facts, histories: list[bytes], now: float
+    ) -> None:
+        for name in names:
+            shard.waiting.pop(name, None)
+            if name[:1] in _LIMITED:
+                shard.published[_limit_key(name)] = now
+        if len(shard.published) > 100_000:
+            shard.published = {k: at for k, at in shard.published.items() if at > now - self._interval_s}
+        keep = min((at for _, at in shard.waiting.values()), default=shard.taken)
+        wake: dict[bytes, None] = {}
+        for name in all_names:
+            wake.update(dict.fromkeys(self._wake(shard, name, facts)))
+        if self._store.settle(shard.fence, keep, shard.version, list(wake), histories):
+            shard.taken -= keep
+            shard.waiting = {name: (due, at - keep) for name, (due, at) in shard.waiting.items()}
+        else:
+            shard.lost = True
+
+
+class _Texts(dict[bytes, str]):
+    """Keys to texts, out of the name book."""
+
+    def __init__(self, names: NameBook) -> None:
+        super().__init__()
+        self._names = names
+
+    def get(self, key: bytes, default: Any = None) -> Any:
+        name = self._names.get(key)
+        return str(name) if name is not None else default
+
+
+def merge_history(old: JobHistory, fresh: Sequence[RunImage]) -> JobHistory:
+    """The newest runs by start, each once and as it is said last; and the last that succeeded."""
+    by_run = {image.run: image for image in old.runs}
+    by_run.update({image.run: image for image in fresh})
+    newest = sorted(by_run.values(), key=lambda image: (image.started_us, image.run), reverse=True)[:HISTORY]
+    good = [image for image in (*by_run.values(), *((old.last_ok,) if old.last_ok else ())) if image.state == "COMPLETE"]
+    last_ok = max(good, key=lambda image: (image.ended_us, image.run), default=None)
+    return JobHistory(runs=newest, last_ok=last_ok)
+
+
+def _runs(history: JobHistory, packed: bytes) -> Runs:
+    last, ok = history.runs[0], history.last_ok
+    return Runs(
+        open=sum(image.state == "OPEN" for image in history.runs),
+        last=last.run,
+        last_state=last.state,
+        last_ok=ok.run if ok is not None else "",
+        last_ok_at_us=ok.ended_us if ok is not None else 0,
+        history=packed,
+    )
+
+
+def _limit_key(name: bytes) -> bytes:
+    """What the interval holds for: a dataset's freshness, a job's runs."""
+    return name[: 1 + KEY_BYTES]
+
+
+def _keys_in(names: Sequence[bytes], facts: Facts) -> list[bytes]:
+    """The keys whose names the images show."""
+    keys: list[bytes] = []
+    for name in names:
+        kind, body = name[:1], name[1:]
+        if kind == b"e":
+            keys += split_edge_key(body)[1:]
+        elif kind == b"a":
+            keys += (body[:KEY_BYTES], body[KEY_BYTES:])
+        elif kind == b"s":
+            keys.append(body[1:])
+        else:
+            keys.append(body[:KEY_BYTES])
+    keys += [DatasetRecord.unpack(value).first_job for value in facts.ds.values()]
+    keys += [FreshnessRecord.unpack(value).job for value in facts.fr.values()]
+    keys += [unpack_successor(value) for value in facts.mv.values()]
+    return [key for key in keys if key and key != bytes(KEY_BYTES)]

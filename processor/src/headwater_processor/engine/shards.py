@@ -1,0 +1,310 @@
+"""The shards of this worker: one thread that drains, publishes and judges.
+
+Shard s belongs to the owner of events partition s mod P. When partitions come, their shards are taken over under a new
+epoch; when they go, the round in hand is finished and the rest is left to the next owner. A step that is refused (another
+epoch) ends the ownership of that shard at once, without trying to take it back: the group will say whose it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from redis.exceptions import RedisError
+
+from headwater_processor.adapters.shard_store import ShardStore
+from headwater_processor.core.judge import watchdog
+from headwater_processor.core.judge_settings import JudgeSettings
+from headwater_processor.core.policies import PolicySet
+from headwater_processor.engine.facts import FactReader
+from headwater_processor.engine.images import Facts
+from headwater_processor.engine.judging import Judging, ShardJudge, unpack_alert, wake_rule
+from headwater_processor.engine.names import NameBook
+from headwater_processor.engine.publishing import Drain, Publisher, Shard
+from headwater_schemas.codec import encode_alert
+
+log = logging.getLogger(__name__)
+
+IDLE_S: Final = 0.02
+"""How often outboxes are looked at when nobody of this process named anything: another worker may have."""
+ALERTS_MAX: Final = 500
+REARM_STEP: Final = 1000
+OUTBOX_HIGH: Final = 20_000
+OUTBOX_LOW: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSettings:
+    """How the shards of a domain work. Times in seconds, but for the judge's."""
+
+    shards: int
+    domain: str
+    topic: str
+    interval_s: float
+    sweep_interval_s: float
+    watchdog_interval_s: float
+    judge: JudgeSettings
+
+
+class Shards:
+    """Owns the thread. `on_crowded(bool)` tells the engine to wait while the outboxes are too long."""
+
+    def __init__(
+        self,
+        store: ShardStore,
+        publisher: Publisher,
+        settings: ShardSettings,
+        *,
+        on_crowded: Callable[[bool], None],
+    ) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._settings = settings
+        self._on_crowded = on_crowded
+        names = NameBook(lambda keys: store.many([("HMGET", store.keys("names"), *keys)])[0])
+        self._reader = FactReader(store, names)
+        self._judging = Judging(
+            store, self._reader, shards=settings.shards, domain=settings.domain, topic=settings.topic, settings=settings.judge
+        )  # fmt: skip
+        self.drain = Drain(
+            store,
+            names,
+            publisher,
+            shards=settings.shards,
+            interval_s=settings.interval_s,
+            run_timeout_us=settings.judge.run_timeout_us,
+            wake=self._woken,
+        )
+        self._judges: dict[int, ShardJudge] = {}
+        self._wanted: set[int] = set()
+        self._commands: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+        self._news = threading.Event()
+        self._halt = threading.Event()
+        self._policies: PolicySet | None = None
+        self._partitions = 0
+        self._swept_at = self._watchdog_at = self._domain_at = 0.0
+        self._crowded = False
+        self._started_us = 0
+        self.moved_at = time.monotonic()
+        self.failed: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="headwater-shards", daemon=True)
+
+    # ---- from other threads ----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def named(self, _shards: int = -1) -> None:
+        """Something was named: look at the outboxes now."""
+        self._news.set()
+
+    def assign(self, partitions: set[int], total: int) -> None:
+        """These events partitions of `total` are ours: take their shards over, let go of the others."""
+
+        def change() -> None:
+            self._partitions = total
+            self._wanted = {s for s in range(self._settings.shards) if s % total in partitions} if total else set()
+
+        with self._lock:
+            self._commands.append(change)
+        self._news.set()
+
+    def use_policies(self, policies: PolicySet) -> None:
+        """Judge by these from now on; what they touch is looked at again."""
+
+        def change() -> None:
+            self._policies = policies
+
+        with self._lock:
+            self._commands.append(change)
+        self._news.set()
+
+    def release(self, deadline_s: float) -> None:
+        """Let go of all shards; returns when the round in hand is done, or at the deadline."""
+        done = threading.Event()
+
+        def change() -> None:
+            self._wanted = set()
+            self._judges.clear()
+            done.set()
+
+        with self._lock:
+            self._commands.append(change)
+        self._news.set()
+        done.wait(deadline_s)
+
+    def pulse(self) -> None:
+        """The loop moves, though it waits for the broker."""
+        self.moved_at = time.monotonic()
+
+    def owned(self) -> list[int]:
+        """The shards that are ours now."""
+        return sorted(self._judges)
+
+    def judged(self) -> int:
+        """How many looks were taken."""
+        return self._judging.judged
+
+    def as_of(self) -> dict[int, int]:
+        """As-of of each partition, as it was read last."""
+        return dict(self._judging.as_of)
+
+    def close(self, deadline_s: float = 10.0) -> None:
+        """End the thread; names that are not published stay for the next owner."""
+        self._halt.set()
+        self._news.set()
+        if self._thread.is_alive():
+            self._thread.join(deadline_s)
+
+    # ---- the loop --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            wait_s = 0.1
+            while not self._halt.is_set():
+                try:
+                    self._turn()
+                    wait_s = 0.1
+                except (RedisError, OSError) as error:
+                    log.warning("shards: %s; trying again in %.1f s", error, wait_s)
+                    self._start_over()
+                    self._halt.wait(wait_s)
+                    wait_s = min(2.0, wait_s * 2)
+                    self.moved_at = time.monotonic()
+        except BaseException as error:
+            self.failed = error
+            log.exception("the shards' thread failed; the worker has to end")
+            raise
+
+    def _start_over(self) -> None:
+        """After an error nothing is known of what was done: read outboxes from their heads, statuses anew."""
+        self._judges.clear()
+
+    def _turn(self) -> None:
+        self.moved_at = time.monotonic()
+        self._obey()
+        self._own()
+        more = False
+        if self._judges:
+            judges = list(self._judges.values())
+            more = self.drain.round([judge.shard for judge in judges])
+            now = time.monotonic()
+            if now - self._swept_at >= self._settings.sweep_interval_s:
+                self._swept_at = now
+                self._sweep(judges)
+            self._drop_lost()
+        if not more:
+            self._news.wait(IDLE_S)
+            self._news.clear()
+
+    def _obey(self) -> None:
+        with self._lock:
+            commands, self._commands = self._commands, []
+        for command in commands:
+            command()
+
+    def _own(self) -> None:
+        for number in [s for s in self._judges if s not in self._wanted]:
+            del self._judges[number]
+        for number in sorted(self._wanted - self._judges.keys()):
+            fence = self._store.acquire(number)
+            judge = self._judging.load(Shard(fence, fence.version))
+            self._judges[number] = judge
+        if self._policies is not None and self._policies is not self._judging.policies:
+            self._judging.policies = self._policies
+            self._rearm(list(self._judges.values()))
+
+    def _drop_lost(self) -> None:
+        for number in [s for s, judge in self._judges.items() if judge.shard.lost]:
+            log.warning("shard %d has another owner", number)
+            del self._judges[number]
+            self._wanted.discard(number)
+
+    def _woken(self, shard: Shard, name: bytes, facts: Facts) -> list[bytes]:
+        judge = self._judges.get(shard.number)
+        return list(wake_rule(judge, name, facts)) if judge is not None else []
+
+    # ---- judging ---------------------------------------------------------------------------------------------------
+
+    def _sweep(self, judges: list[ShardJudge]) -> None:
+        self._read_as_of()
+        self._judging.behind = False
+        while self._judging.sweep(judges) and not self._halt.is_set():
+            self.moved_at = time.monotonic()
+            self.drain.round([judge.shard for judge in judges])
+        self._judging.sweep_runs(judges)
+        self._publish_alerts(judges)
+        first = self._judges.get(0)
+        if first is not None:
+            self._look_at_domain(first)
+        self._watch_crowd(judges)
+
+    def _read_as_of(self) -> None:
+        key = self._store.keys
+        stored, partitions = self._store.many([("HGETALL", key("asof")), ("HGET", key("meta"), "partitions")])
+        total = int(partitions or 0)
+        self._judging.as_of = {p: int(stored.get(str(p).encode(), 0)) for p in range(total)}
+        known = list(self._judging.as_of.values())
+        self.drain.as_of_us = min(known) if known and min(known) > 0 else 0
+
+    def _publish_alerts(self, judges: list[ShardJudge]) -> None:
+        key = self._store.keys
+        found = self._store.many([("LRANGE", key("ao", j.shard.number), 0, ALERTS_MAX - 1) for j in judges])
+        sent = [(judge, elements) for judge, elements in zip(judges, found, strict=True) if elements]
+        for _, elements in sent:
+            for element in elements:
+                self._publisher.alert(*unpack_alert(element))
+        if sent and self._publisher.flush(30.0):
+            for judge, elements in sent:
+                if not self._store.trim_alerts(judge.shard.fence, len(elements)):
+                    judge.shard.lost = True
+
+    def _look_at_domain(self, judge: ShardJudge) -> None:
+        now = time.monotonic()
+        if now - self._watchdog_at >= self._settings.watchdog_interval_s:
+            self._watchdog_at = now
+            alert = watchdog(self._settings.domain, self._store.now_us())
+            self._publisher.alert(alert.fingerprint, encode_alert(alert))
+        if self._judging.policies is None or now - self._domain_at < max(1.0, self._settings.sweep_interval_s):
+            return
+        self._domain_at = now
+        key = self._store.keys
+        total = max(1, self._partitions)
+        stops = self._store.many([("HMGET", key("f", p), "stopped_at", "stopped") for p in range(total)])
+        stopped = {
+            p: (int(at), (why or b"").decode()) if at and why else (0, "") for p, (at, why) in enumerate(stops)
+        }
+        now_us = self._store.now_us()
+        self._started_us = self._started_us or now_us
+        critical = self._reader.critical(self._judging.policies)
+        self._judging.look_at_domain(judge, stopped, self._started_us, critical, now_us)
+
+    def _rearm(self, judges: list[ShardJudge]) -> None:
+        """Policies changed: everything is looked at again, in bounded steps."""
+        key = self._store.keys
+        for judge in judges:
+            at = 0
+            while True:
+                members = self._store.many([("ZRANGE", key("dl", judge.shard.number), at, at + REARM_STEP - 1)])[0]
+                if not members:
+                    break
+                pairs = [part for member in members for part in (1, member)]
+                self._store.many([("ZADD", key("dl", judge.shard.number), "XX", "LT", *pairs)])
+                at += REARM_STEP
+                self.moved_at = time.monotonic()
+
+    def _watch_crowd(self, judges: list[ShardJudge]) -> None:
+        lengths = self._store.many([("LLEN", self._store.keys("o", j.shard.number)) for j in judges])
+        longest = self.drain.longest = max(lengths, default=0)
+        if longest > OUTBOX_HIGH and not self._crowded:
+            self._crowded = True
+            self._on_crowded(True)
+        elif longest < OUTBOX_LOW:
+            self._crowded = False
+            self._on_crowded(False)

@@ -1,0 +1,356 @@
+"""A worker, wired: consumer, engine, shards, as-of, followers. Knows all parts; decides nothing that they decide.
+
+    poll thread ──polls──▶ (Faust agent) ──▶ engine thread ──calls──▶ Redis ──names──▶ shards' thread ──▶ deltas, alerts
+         ▲ commands                              │ dead and late letters                    ▲ policies
+         └──────────── resets ◀──────────────────┘                                          └ follower
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import redis
+from confluent_kafka.admin import AdminClient
+
+from headwater.errors import HeadwaterError
+from headwater_processor.adapters.kafka_source import Begin, KafkaSource
+from headwater_processor.adapters.letters import KafkaLetters
+from headwater_processor.adapters.publisher import KafkaPublisher
+from headwater_processor.adapters.redis_store import RedisStore
+from headwater_processor.adapters.schema_sources import WaitingSchemas
+from headwater_processor.adapters.shard_store import ShardStore
+from headwater_processor.core.decode import BatchDecoder
+from headwater_processor.core.judge_settings import JudgeSettings
+from headwater_processor.core.plan import PartitionPlanner, Rules
+from headwater_processor.core.policies import compile_policies
+from headwater_processor.engine.engine import Engine, Limits, refusal_is_foreign
+from headwater_processor.engine.follow import Follower
+from headwater_processor.engine.intake import Poll
+from headwater_processor.engine.owned import Owned
+from headwater_processor.engine.proofs import Prover
+from headwater_processor.engine.shards import Shards, ShardSettings
+from headwater_processor.engine.stats import EngineStats
+from headwater_processor.ports import EmptyStateError, TopicChangedError
+from headwater_schemas.codec import decode_policy
+from headwater_schemas.policies import Policy
+from headwater_schemas.registry import RegistryStore, SchemaStore, registry_client
+from headwater_schemas.topics import catalogue
+
+log = logging.getLogger(__name__)
+
+RELEASE_S: Final = 4.0
+"""How long a revoked partition may take to finish what is in hand; well below the session timeout."""
+FOREIGN_WAIT_S: Final = 1.0
+POLLS_OUT_MAX: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """Everything a worker is told. Kafka configs are librdkafka's, complete but for `client.id`."""
+
+    consumer: dict[str, Any]
+    producer: dict[str, Any]
+    client: dict[str, Any]
+    """For followers and admin."""
+    redis_client: Callable[[], redis.Redis]
+    bootstrap_servers: str
+    group: str
+    domain: str = "default"
+    topic_prefix: str = "lineage."
+    registry: dict[str, Any] | None = None
+    rules: Rules = field(default_factory=Rules)
+    limits: Limits = field(default_factory=Limits)
+    judge: JudgeSettings = field(default_factory=JudgeSettings)
+    policies: tuple[Policy, ...] = ()
+    batch_records: int = 4000
+    batch_linger_s: float = 0.005
+    schema_wait_s: float = 5.0
+    freshness_interval_s: float = 1.0
+    sweep_interval_s: float = 1.0
+    watchdog_interval_s: float = 30.0
+    asof_interval_s: float = 1.0
+    session_timeout_s: float = 6.0
+    on_empty_state: str = "stop"
+    """What to do when Kafka has a committed offset and Redis no state: stop, or begin at the `earliest` record."""
+
+
+class Worker:
+    """One process's share of a domain. `start` and `stop` may be called once."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self.config = config
+        self.group = config.group
+        self.bootstrap_servers = config.bootstrap_servers
+        self.session_timeout_s = config.session_timeout_s
+        self.topics = {role: topic.name for role, topic in catalogue(config.topic_prefix).items()}
+        self.topic = self.topics["events"]
+        self.stats = EngineStats()
+        rules = config.rules
+        self.store = RedisStore(
+            config.redis_client(), config.domain, shards=rules.shards, closed_runs_max=rules.closed_runs_max,
+            horizon_us=rules.horizon_us, pulse=self.stats.pulse,
+        )  # fmt: skip
+        self._owner_store = RedisStore(
+            config.redis_client(), config.domain, shards=rules.shards, closed_runs_max=rules.closed_runs_max,
+            horizon_us=rules.horizon_us,
+        )  # fmt: skip
+        self.schema_store = SchemaStore()
+        self.registry = RegistryStore(registry_client(config.registry)) if config.registry else None
+        self.schemas = WaitingSchemas(
+            self.schema_store, self.registry, wait_s=config.schema_wait_s, alive=self.stats.pulse
+        )
+        self.decoder = BatchDecoder(self.schemas)
+        self.letters = KafkaLetters(
+            config.producer, dead_topic=self.topics["deadletter"], late_topic=self.topics["late"], group=config.group
+        )
+        self._admin = AdminClient(config.client)
+        self._policies: dict[bytes, Policy] = {}
+        self._policy_version = -1
+        self._last_applied: dict[int, int] = {}
+        self._deliver: Callable[[Poll], None] = self.submit
+        self._rebalanced: Callable[[set[int]], None] = lambda _partitions: None
+        self._polls_out = 0
+        self._lock = threading.Lock()
+        self._partitions = 0
+        self._stopping = False
+        self._started = False
+
+    def attach(self, deliver: Callable[[Poll], None], rebalanced: Callable[[set[int]], None]) -> None:
+        """Have polls and assignments go through somebody (Faust) before `submit`."""
+        self._deliver = deliver
+        self._rebalanced = rebalanced
+
+    # ---- life ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Open the domain, start every thread, join the group. Raises HeadwaterError."""
+        config = self.config
+        self._count_partitions()
+        self.store.open(self._partitions)
+        self._owner_store.open(self._partitions)
+        self.engine = Engine(
+            rules=config.rules, limits=config.limits, store=self.store, decoder=self.decoder, letters=self.letters,
+            secret=self.store.secret, stats=self.stats, on_reset=self._on_reset, on_stopped=self._on_stopped,
+            on_named=self._on_named, on_applied=self._on_applied,
+        )  # fmt: skip
+        self.publisher = KafkaPublisher(
+            {**config.producer, "message.timeout.ms": int(config.session_timeout_s * 1000 * 0.8)},
+            deltas=self.topics["deltas"], alerts=self.topics["alerts"], alive=self._shards_alive,
+        )  # fmt: skip
+        self.shards = Shards(
+            ShardStore(config.redis_client(), config.domain, config.rules.shards),
+            self.publisher,
+            ShardSettings(
+                config.rules.shards, config.domain, self.topic, config.freshness_interval_s, config.sweep_interval_s,
+                config.watchdog_interval_s, self._judge_settings(),
+            ),
+            on_crowded=self.engine.outbox_full,
+        )  # fmt: skip
+        self.source = KafkaSource(
+            config.consumer, self.topic, self, batch_records=config.batch_records, linger_s=config.batch_linger_s
+        )
+        self.prover = Prover(
+            config.client, self.topic, self._owner_store, self._owner_store.now_us, self.engine.owned, config.asof_interval_s
+        )  # fmt: skip
+        self.follower = Follower(
+            {**config.client, "group.id": f"{config.group}-follow"},
+            {self.topics["schemas"]: self._on_schema, self.topics["policies"]: self._on_policy},
+            self._on_caught_up,
+        )
+        self._started = True
+        gc.collect()
+        gc.freeze()  # start-up objects are never garbage; thousands of messages a poll must not have them looked through
+        gc.set_threshold(100_000, 20, 50)
+        for part in (self.engine, self.shards, self.follower, self.prover, self.source):
+            part.start()
+
+    def stop(self) -> None:
+        """Finish what is in hand, commit, leave the group, end the threads. Safe to call twice."""
+        with self._lock:
+            if self._stopping or not self._started:
+                return
+            self._stopping = True
+        self.schemas.closing = True
+        self.source.close(15.0)
+        self.letters.closing = True
+        self.store.closing = True
+        self.engine.close(5.0)
+        self.prover.close()
+        self.shards.close(5.0)
+        self.publisher.closing = True
+        self.follower.close()
+        self.publisher.close(1.0)
+        self.letters.close(1.0)
+        self.store.close()
+
+    def failed(self) -> BaseException | None:
+        """What ended a thread that must not end."""
+        if not self._started:
+            return None
+        return self.engine.failed or self.shards.failed or self.source.failed
+
+    # ---- polls -----------------------------------------------------------------------------------------------------
+
+    def submit(self, poll: Poll) -> None:
+        """A poll arrives at the engine (from the agent)."""
+        if not poll.submitted:
+            poll.submitted = True
+            self.engine.submit(poll)
+
+    def deliver(self, poll: Poll) -> None:
+        """See kafka_source.Host."""
+        with self._lock:
+            self._polls_out += 1
+        self._deliver(poll)
+
+    def room(self) -> bool:
+        """See kafka_source.Host."""
+        return self._polls_out < POLLS_OUT_MAX and self.engine.room()
+
+    def _on_applied(self) -> None:
+        with self._lock:
+            self._polls_out = max(0, self._polls_out - 1)
+        self.source.wake()
+
+    # ---- ownership (poll thread) -----------------------------------------------------------------------------------
+
+    def take_over(self, partition: int, begin: Begin, session: int) -> Owned | str:
+        """See kafka_source.Host."""
+        begin_at: int | None = begin.low
+        if begin.committed > begin.low and self.config.on_empty_state == "stop":
+            begin_at = None
+        try:
+            fence = self._owner_store.acquire(partition, "", begin_at)
+        except EmptyStateError:
+            return self._advise(
+                partition,
+                f"Kafka has a committed offset ({begin.committed}) and Redis no state: begin anew with "
+                "processor.on_empty_state=earliest, or restore the state",
+            )
+        except TopicChangedError as error:
+            return self._advise(partition, f"the topic is not the one the state belongs to ({error})")
+        if fence.next > begin.high:
+            return self._advise(
+                partition,
+                f"the state is at offset {fence.next}, the log ends at {begin.high}: the topic was recreated or truncated",
+            )
+        if fence.next < begin.low:
+            return self._advise(
+                partition,
+                f"records {fence.next} to {begin.low - 1} left the log before they were read: accept the loss with "
+                f"`headwater worker resume {partition} --skip-lost`",
+            )
+        if fence.stopped:
+            return fence.stopped
+
+        def load(planner: PartitionPlanner) -> None:
+            for name in fence.buckets:
+                number = int(name.lstrip("F"))
+                bucket = planner.seen.future_bucket(number) if name[0] == "F" else planner.seen.bucket(number)
+                for piece in self._owner_store.load_seen(partition, name):
+                    bucket.load(piece)
+                planner.seen.total += len(bucket)
+
+        return self.engine.own(fence, session, load)
+
+    def _advise(self, partition: int, reason: str) -> str:
+        self._owner_store.mark_stopped(partition, reason)
+        return reason
+
+    def release(self, partitions: set[int]) -> None:
+        """See kafka_source.Host."""
+        if not self.engine.wait_idle(RELEASE_S):
+            log.warning("not everything in hand was applied before %s went; the next owner reads it again", partitions)
+        if partitions >= set(self.engine.owned()):
+            self.shards.release(1.0)
+        # What is applied is committed by the source before it forgets the partitions; `applied` must still answer.
+        for partition in partitions:
+            owned = self.engine.owned().get(partition)
+            if owned is not None:
+                self._last_applied[partition] = owned.applied
+            self.engine.disown(partition)
+
+    def lost(self, partitions: set[int]) -> None:
+        """See kafka_source.Host."""
+        for partition in partitions:
+            self.engine.disown(partition)
+
+    def applied(self, partition: int) -> int | None:
+        """See kafka_source.Host."""
+        owned = self.engine.owned().get(partition)
+        if owned is None:
+            return self._last_applied.pop(partition, None)
+        return owned.applied if owned.applied > 0 else None
+
+    def may_resume(self, partition: int) -> bool:
+        """See kafka_source.Host."""
+        return not self._owner_store.is_stopped(partition)
+
+    def rebalanced(self, assigned: set[int]) -> None:
+        """See kafka_source.Host."""
+        with self._lock:
+            self._polls_out = 0  # polls of partitions that went may never come to the engine
+        self._count_partitions()
+        self.shards.assign(assigned, self._partitions)
+        self._rebalanced(assigned)
+
+    # ---- from the engine -------------------------------------------------------------------------------------------
+
+    def _on_reset(self, owned: Owned, why: str) -> None:
+        # A zombie learns from the group that it is one; until then it must not take the partition back.
+        self.source.reset(owned, FOREIGN_WAIT_S if refusal_is_foreign(why) else 0.0)
+
+    def _on_stopped(self, owned: Owned, reason: str) -> None:
+        log.error("partition %d is stopped: %s", owned.fence.partition, reason)
+        self._owner_store.stop(owned.fence, reason)
+        self.source.stop_partition(owned, reason)
+
+    def _on_named(self, shards: int) -> None:
+        self.shards.named(shards)
+
+    def _shards_alive(self) -> None:
+        self.shards.pulse()
+
+    # ---- from the follower -----------------------------------------------------------------------------------------
+
+    def _on_schema(self, _key: bytes, value: bytes | None, _offset: int) -> None:
+        if value is not None:
+            self.schema_store.offer(value.decode())
+
+    def _on_policy(self, key: bytes, value: bytes | None, offset: int) -> None:
+        if value is None:
+            self._policies.pop(key, None)
+        else:
+            self._policies[key] = decode_policy(value)
+        self._policy_version = offset
+        if self.follower.caught_up.is_set():
+            self._use_policies()
+
+    def _on_caught_up(self) -> None:
+        self._use_policies()
+
+    def _use_policies(self) -> None:
+        own = {policy.subject.encode(): policy for policy in self.config.policies}
+        policies = compile_policies({**own, **self._policies}.values(), self._policy_version)
+        self.shards.use_policies(policies)
+
+    # ---- small things ----------------------------------------------------------------------------------------------
+
+    def _count_partitions(self) -> None:
+        metadata = self._admin.list_topics(self.topic, 10.0).topics[self.topic]
+        if metadata.error is not None or not metadata.partitions:
+            if not self._partitions:
+                raise HeadwaterError(
+                    f"the topic {self.topic} does not exist on {self.bootstrap_servers}",
+                    remedy="create the topics with `headwater topics create`",
+                )
+            return
+        self._partitions = len(metadata.partitions)
+
+    def _judge_settings(self) -> JudgeSettings:
+        return replace(self.config.judge, born_us=self.store.born_us)
