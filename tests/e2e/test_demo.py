@@ -85,7 +85,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         process.wait(STOP_S)
 
 
-def within(seconds: float, ask: Callable[[], T], demo: Demo, what: str) -> T:
+def within(seconds: float, ask: Callable[[], T | None], demo: Demo, what: str) -> T:
     """The first true answer; fails with the demo's output if there is none in time."""
     deadline_s = time.monotonic() + seconds
     while time.monotonic() < deadline_s:
