@@ -227,7 +227,7 @@ def _no_proof(facts: DatasetFacts) -> str:
         return "it was only read"
     if facts.last_failure_us:
         return f"runs named it as output, the last one failed at {when(facts.last_failure_us)}"
-    by = f" by {shown(facts.touched_by)}" if facts.touched_by else ""
+    by = f", first touched by job {shown(facts.touched_by)}" if facts.touched_by else ""
     return f"it was named as output{by}, but no run has completed or shown rows"
 
 

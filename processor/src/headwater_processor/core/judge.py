@@ -86,8 +86,10 @@ def judge_dataset(
     verdict = judge_freshness(facts, policy, as_of, settings, blind)
     desk = _Desk(machines, verdict.as_of_us, policy, settings)
     verdict = _step_freshness(desk, facts, verdict, speaks)
-    loose, found = _step_looseness(desk, facts, verdict.as_of_us, candidates, previous, speaks)
-    return desk.judgement(_status(verdict, loose, found, policy, previous))
+    # Who reads or writes it may say so on any partition, so looseness is judged by the as-of of all.
+    domain_us = resolve_as_of(as_of)[0]
+    kind, found = _step_looseness(desk, facts, domain_us, candidates, previous, speaks)
+    return desk.judgement(_status(verdict, kind, found, policy, previous))
 
 
 def judge_job(
@@ -109,6 +111,8 @@ def judge_job(
         desk.step(wording.loose_job(row, facts, loose, policy), *_looseness(loose), for_us=0, clear_us=0)
         desk.look(loose.next_look_us if loose else 0)
     kind = raised.kind if raised else ""
+    if not as_of_us and previous:
+        kind = previous.unlinked  # nothing is known now: what was said stands
     since_us = raised.since_us if raised else facts.first_seen_us
     return desk.judgement(
         Status(since_us=since_us, unlinked=kind, owner=policy.owner, policy_version=policies.version)
@@ -240,13 +244,22 @@ class _Desk:
             self._looks.append(at_us)
 
     def step(
-        self, case: Case, finding: Finding, deadline_us: int, for_us: int | None = None, clear_us: int | None = None
+        self,
+        case: Case,
+        finding: Finding,
+        deadline_us: int,
+        for_us: int | None = None,
+        clear_us: int | None = None,
+        at_us: int | None = None,
     ) -> Machine:
-        """Step the machine of this case; one that does not exist and has nothing to remember is not made."""
+        """Step the machine of this case; one that does not exist and has nothing to remember is not made.
+
+        Durations and as-of are those of the desk unless given.
+        """
         for_us = self.for_us if for_us is None else for_us
         clear_us = self.clear_us if clear_us is None else clear_us
         machine = self._machines.get(case.fingerprint)
-        at_us = self._at_us
+        at_us = self._at_us if at_us is None else at_us
         if finding is Finding.GONE and machine:
             # Not a matter of as-of: what was dropped is dropped, though as-of has fallen behind.
             at_us = max(at_us, machine.seen_us)
@@ -288,19 +301,22 @@ def _step_looseness(
     candidates: Candidates | None,
     previous: Status | None,
     speaks: bool,
-) -> tuple[Loose | None, tuple[str, ...]]:
-    raised: Loose | None = None
+) -> tuple[str, tuple[str, ...]]:
+    """The kind of looseness that is raised, if any, and its candidates."""
+    raised = ""
     found: tuple[str, ...] = ()
     for row in DATASET_KINDS:
         loose = loose_dataset(row, facts, desk.policy, as_of_us, desk.settings)
         mine: tuple[str, ...] = ()
         if loose and loose.raised:
-            raised = loose
+            raised = loose.kind
             found = mine = _candidates(loose, facts, candidates, previous)
             desk.look(as_of_us + LOOK_FOR_CANDIDATES_US if not mine and candidates is not None else 0)
         desk.look(loose.next_look_us if loose else 0)
         finding, deadline_us = _looseness(loose) if speaks else (Finding.GONE, 0)
-        desk.step(wording.loose_dataset(row, facts, loose, mine, desk.policy), finding, deadline_us, 0, 0)
+        desk.step(wording.loose_dataset(row, facts, loose, mine, desk.policy), finding, deadline_us, 0, 0, as_of_us)
+    if not as_of_us and previous:
+        return previous.unlinked, previous.candidates  # nothing is known now: what was said stands
     return raised, found
 
 
@@ -323,14 +339,14 @@ def _candidates(
 
 
 def _status(
-    verdict: Verdict, loose: Loose | None, found: tuple[str, ...], policy: Effective, previous: Status | None
+    verdict: Verdict, unlinked: str, found: tuple[str, ...], policy: Effective, previous: Status | None
 ) -> Status:
     status = Status(
         state=verdict.state,
         reason=verdict.reason,
         since_us=_since_us(verdict),
         deadline_us=verdict.deadline_us,
-        unlinked=loose.kind if loose else "",
+        unlinked=unlinked,
         candidates=found,
         owner=policy.owner,
         policy_version=policy.version,
