@@ -76,7 +76,7 @@ def test_a_failure_after_the_last_write_is_told() -> None:
         (DatasetFacts(Name("n", "d"), first_read_us=1), "no proof of write yet: it was only read"),
         (
             DatasetFacts(Name("n", "d"), first_written_us=1, touched_by=Name("k8s", "loader")),
-            "no proof of write yet: it was named as output, first touched by job loader (k8s), but no run has completed",
+            "no proof of write yet: it was named as output, first touched by job loader (k8s), but no run",
         ),
         (DatasetFacts(Name("n", "d"), first_written_us=1, last_failure_us=T0), "the last one failed at 2026-03-01"),
         (replace(WRITTEN, present=False, retracted_us=T0), "dropped at 2026-03-01 07:00:00 UTC"),

@@ -245,7 +245,9 @@ def _transition(machine: Machine, state: AlertState, o: Observation) -> Transiti
 def _next_look(machine: Machine, o: Observation) -> int:
     if o.at_us < machine.seen_us:
         return machine.seen_us + 1
-    if o.finding is Finding.BREACHED and machine.state in (State.QUIET, State.PENDING):
+    if o.finding is Finding.BREACHED and machine.state in (State.QUIET, State.CLEARING):
+        return machine.seen_us + 1  # not taken, for as-of stood still
+    if o.finding is Finding.BREACHED and machine.state is State.PENDING:
         return max(_breach_begun_us(machine, o) + o.for_us, machine.seen_us + 1)
     if o.finding is Finding.OK:
         ahead = o.deadline_us + 1 if o.deadline_us else 0
