@@ -17,6 +17,8 @@ from collections.abc import Collection, Iterable
 from itertools import pairwise
 from typing import Final
 
+import numpy as np
+
 SLOT_US: Final = 300_000_000
 SLOTS: Final = 4032
 RING_BYTES: Final = 4 + SLOTS // 8
@@ -57,10 +59,10 @@ def slots(ring: bytes | None) -> list[int]:
     """The written slots, ascending."""
     if not ring:
         return []
-    newest, bits = _unpack(ring)
-    oldest = newest - SLOTS + 1
-    digits = f"{bits:0{SLOTS}b}"[::-1]
-    return [slot for slot in range(max(0, oldest), newest + 1) if digits[slot % SLOTS] == "1"]
+    newest, _ = _unpack(ring)
+    at = np.flatnonzero(np.unpackbits(np.frombuffer(ring, dtype=np.uint8, offset=4), bitorder="little"))
+    written: list[int] = np.sort(newest - (newest - at) % SLOTS).tolist()
+    return written
 
 
 def progress(ring: bytes | None) -> tuple[int, int]:
