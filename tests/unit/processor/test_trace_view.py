@@ -70,7 +70,7 @@ def test_the_tree_goes_down_to_the_pod_and_the_offsets() -> None:
     assert "written by job k8s/loader" in said
     assert "last run OPEN 0190-run  started 1 min ago, last heard 1.0 s ago" in said
     assert "pod shop/loader-0, image loader:1" in said
-    assert "read orders[0] offsets 0–9" in said
+    assert "read orders offsets [0] 0–9 [1] 1–10" in said
     assert "… and 4 more partitions" in said
     assert "read, but nobody writes it  meant: kafka://b:9092/order" in said
 

@@ -79,7 +79,7 @@ def domain_of(_context: click.Context) -> str:
 
 def redis_url_of(_context: click.Context) -> str:
     """The Redis that the settings name."""
-    return os.environ.get("HEADWATER_REDIS_URL", "redis://127.0.0.1:6379/0")
+    return os.environ.get("HEADWATER_REDIS__URL", "redis://127.0.0.1:6379/0")
 
 
 def answer(context: click.Context, document: Callable[[], Any], lines: Callable[[], RenderableType]) -> None:
@@ -105,6 +105,6 @@ def wants_json(_context: click.Context) -> bool:
 def _unreachable(error: redis.RedisError) -> NoReturn:
     raise CommandError(
         f"Redis cannot be read: {str(error).rstrip('.')}. "
-        "Is it running, and is its address right (--redis, HEADWATER_REDIS_URL)?",
+        "Is it running, and is its address right (--redis, HEADWATER_REDIS__URL)?",
         EXIT_UNREACHABLE,
     ) from error

@@ -42,8 +42,8 @@ def worker_launcher(
         return [sys.executable, "-m", "headwater.cli", "worker"], {
             **os.environ,
             "HEADWATER_DOMAIN": domain,
-            "HEADWATER_KAFKA_BOOTSTRAP_SERVERS": addresses.kafka,
-            "HEADWATER_REDIS_URL": addresses.redis_url,
+            "HEADWATER_KAFKA__BOOTSTRAP_SERVERS": addresses.kafka,
+            "HEADWATER_REDIS__URL": addresses.redis_url,
             **settings,
         }
 

@@ -17,11 +17,11 @@ from headwater_schemas.events import EventType, LineageEvent, Name
 _NAMED: Final = 4
 """New nodes that are named in one line."""
 
+# STALE and RECOVERED come with an alert that says more.
 _TOLD_STATES: Final = {
     FreshnessState.LATE: "yellow",
-    FreshnessState.STALE: "bold red",
     FreshnessState.NO_DATA: "red",
-    FreshnessState.RECOVERED: "green",
+    FreshnessState.IDLE: "cyan",
 }
 _SEVERITIES: Final = {Severity.PAGE: "bold white on red", Severity.TICKET: "bold red", Severity.INFO: "bold yellow"}
 

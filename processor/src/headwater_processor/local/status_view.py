@@ -15,7 +15,8 @@ from headwater_processor.local.texts import ago, count, iso
 from headwater_processor.state.runs import RunImage
 from headwater_processor.state.values import AlertState, DatasetState, JobState, PartitionState, Summary
 
-WORST_FIRST: Final = ("STALE", "LATE", "NO_DATA", "RECOVERED", "UNKNOWN", "IDLE", "FRESH")
+WORST_FIRST: Final = ("STALE", "NO_DATA", "LATE", "RECOVERED", "IDLE", "FRESH", "UNKNOWN")
+_OVERDUE: Final = frozenset({"STALE", "NO_DATA", "LATE"})
 BREACHED: Final = frozenset({"STALE", "NO_DATA"})
 """The states for which `--fail` ends with 1."""
 
@@ -54,11 +55,12 @@ class StatusReport:
 
 
 def worst_first(datasets: Iterable[DatasetState]) -> list[DatasetState]:
-    """Stale ones first, then what hangs loose, then by deadline and name."""
+    """What is overdue first, then what hangs loose, then the rest by state, deadline and name."""
 
-    def rank(dataset: DatasetState) -> tuple[int, bool, int, str]:
+    def rank(dataset: DatasetState) -> tuple[bool, bool, int, int, str]:
         place = WORST_FIRST.index(dataset.state) if dataset.state in WORST_FIRST else len(WORST_FIRST)
-        return place, not dataset.unlinked, dataset.deadline_us or 1 << 62, str(dataset.name)
+        overdue = dataset.state in _OVERDUE
+        return not overdue, not dataset.unlinked, place, dataset.deadline_us or 1 << 62, str(dataset.name)
 
     return sorted(datasets, key=rank)
 

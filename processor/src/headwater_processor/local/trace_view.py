@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any, Final
 
 from rich.text import Text
@@ -16,7 +17,7 @@ from headwater_processor.state.walk import UPSTREAM
 from headwater_schemas.events import Name
 
 OFFSETS_SHOWN: Final = 8
-"""Partitions of a run that a person sees; JSON has all."""
+"""Partitions of a topic that a person sees for each run; JSON has all."""
 
 _STATES: Final = {"STALE": "bold red", "LATE": "yellow", "NO_DATA": "red", "FRESH": "green", "RECOVERED": "green"}
 _RUNS: Final = {"FAIL": "bold red", "ABORT": "red", "LOST": "red", "COMPLETE": "green", "OPEN": "cyan"}
@@ -179,18 +180,22 @@ def run_branch(branch: Tree, title: str, run: RunImage, now_us: int) -> None:
     here = branch.add(run_line(title, run, now_us))
     if run.runtime:
         here.add(Text(_where(run.runtime)))
-    for span in run.offsets[:OFFSETS_SHOWN]:
-        here.add(offset_line(span))
-    if len(run.offsets) > OFFSETS_SHOWN:
-        here.add(Text(f"… and {count(len(run.offsets) - OFFSETS_SHOWN, 'more partition')}: --output json", "dim"))
+    for line in offset_lines(run.offsets):
+        here.add(line)
 
 
-def offset_line(span: OffsetImage) -> Text:
-    """The offsets of one Kafka partition, both ends inclusive."""
-    verb = "read" if span.direction == "in" else "wrote"
-    line = Text(f"{verb} ", "dim")
-    line.append(f"{span.dataset.rpartition('/')[2]}[{span.partition}] offsets {span.first}–{span.last}")
-    return line
+def offset_lines(offsets: Iterable[OffsetImage]) -> Iterator[Text]:
+    """The offsets by direction and topic, both ends inclusive: `read orders offsets [0] 10–20  [1] 7–9`."""
+    for (direction, dataset), spans in groupby(offsets, key=lambda span: (span.direction, span.dataset)):
+        every = list(spans)
+        line = Text("read " if direction == "in" else "wrote ", "dim")
+        line.append(dataset.rpartition("/")[2])
+        line.append(" offsets", "dim")
+        for span in every[:OFFSETS_SHOWN]:
+            line.append(f" [{span.partition}]", "dim").append(f" {span.first}–{span.last}")
+        if len(every) > OFFSETS_SHOWN:
+            line.append(f" … and {count(len(every) - OFFSETS_SHOWN, 'more partition')}: --output json", "dim")
+        yield line
 
 
 def _where(runtime: dict[str, Any]) -> str:
