@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import redis
 from redis.exceptions import NoScriptError
 
 from headwater_processor.adapters.redis_store import Keys, script
-
-_encode = msgspec.msgpack.Encoder().encode
+from headwater_processor.core.pack import pack
 
 Command = tuple[Any, ...]
 
@@ -33,7 +31,7 @@ class Writes:
 
     def packed(self) -> bytes:
         """As judge.lua reads it."""
-        return _encode(
+        return pack(
             [self.statuses, self.machines, self.machines_gone, self.looks, self.members_gone, self.alerts, self.names,
              self.runs_lost]
         )  # fmt: skip
@@ -94,7 +92,7 @@ class ShardStore:
     ) -> bool:
         """See settle.lua."""
         keys = [self.keys("sf", fence.shard), self.keys("o", fence.shard), self.keys("dl", fence.shard), self.keys("jr")]
-        return bool(self._eval("settle", keys, [fence.epoch, trim, version, _encode(list(wake)), _encode(list(histories))]))
+        return bool(self._eval("settle", keys, [fence.epoch, trim, version, pack(list(wake)), pack(list(histories))]))
 
     def judge(self, fence: ShardFence, policy_version: int, writes: Writes) -> int:
         """See judge.lua: 1 done, 0 another owner, -1 judged by a newer policy."""

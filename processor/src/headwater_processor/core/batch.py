@@ -7,24 +7,26 @@ only grows: what an earlier plan carries is applied, or replayed, before anybody
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 
 from headwater_processor.core.decode import ABORT, COMPLETE, FAIL, NIL, OTHER, RUNNING, START, Extras
 from headwater_processor.core.lattice import ALIAS, DS, FR, JOB, NO_MIN, ONE, invert, merge
-from headwater_processor.core.runs import Run, is_closed, join, keys_of, union
+from headwater_processor.core.pack import pack
+from headwater_processor.core.runs import Run, encode_run, is_closed, join, keys_of, union
 from headwater_processor.core.template import Template
 from headwater_schemas.ids import edge_shard_key
 
 MINUTE_US: Final = 60_000_000
+PARTITION_MAX: Final = 65_535
+"""The largest partition that an offset key can name."""
 SLOT_US: Final = 300_000_000
 """Width of a slot of the learned cadence: 5 minutes."""
 
 _ZEROS12: Final = bytes(12)
-_encode = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +321,7 @@ class Batch:
             if dataset < template.input_uses:
                 read += 1
                 caught_up += lag == 0
-            if partition >= 0 and 0 <= first <= last:
+            if 0 <= partition <= PARTITION_MAX and 0 <= first <= last:
                 at = template.offset_key(dataset, partition)
                 known = offsets.get(at)
                 offsets[at] = (first, last) if known is None else (min(first, known[0]), max(last, known[1]))
@@ -367,7 +369,7 @@ class Batch:
         ]  # fmt: skip
         self.operations = sum(len(part) for part in parts[:-1]) // 2  # type: ignore[arg-type]  # all lists but the last
         self._know.trim()
-        return _encode(parts)
+        return pack(parts)
 
     def _name(self, key: bytes, name: bytes) -> None:
         """Say in the outbox of the shard of `key` that `name` changed."""
@@ -467,7 +469,7 @@ class Batch:
         known = self._know.jobs.get(key)
         if known is None:
             known = self._know.jobs[key] = [(1 << 62, b""), 1 << 62, 1 << 62, False, -1]
-        reads, writes = bool(template.inputs), bool(template.outputs)
+        reads, writes = bool(template.inputs), len(template.use_keys) > template.input_uses
         news = (
             said < known[0]
             or (reads and first < known[1])
@@ -527,7 +529,7 @@ class Batch:
             run = said if known is None else join(known, said)
             closed = is_closed(run)
             if known is None or _news(known, run):
-                out.runs += (key, token, self._token + _encode(run), 1 if closed else 0, shard)
+                out.runs += (key, token, self._token + encode_run(run), 1 if closed else 0, shard)
                 self._know.runs[key] = (run, self._token)
                 self._credits(key, known, run)
                 self._name(key, b"r" + key)

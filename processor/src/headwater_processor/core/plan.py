@@ -35,7 +35,6 @@ class PartitionPlanner:
         self.next = 0
         self.mx_us = -1
         self.floor = -1
-        self.broker_us = 0
         self.counters = Counters()
 
     def plan(self, columns: Columns, append_us: Sequence[int], next_offset: int, token: bytes) -> Plan:
@@ -82,7 +81,6 @@ class PartitionPlanner:
         hashes = hash_ids(b"".join(columns.ids), self.secret)
         new = self._admit(times, running[1:], future, appended, hashes, batch)
         self.mx_us = int(running[-1])
-        self.broker_us = max(self.broker_us, int(appended.max()))
         late: list[tuple[int, int]] = []
         late_list = lateness.tolist() if bool((lateness > 0).any()) else None
         future_list = future.tolist() if bool(future.any()) else None
@@ -162,7 +160,7 @@ class PartitionPlanner:
         )
         for number, floor, ahead, append_bucket, value in rows:
             if ahead:
-                if seen.in_future(value):
+                if seen.in_future(value, floor):
                     verdicts.append(0)
                     continue
                 seen.future_bucket(append_bucket).hot.add(value)
@@ -194,8 +192,7 @@ class PartitionPlanner:
             self.floor = min(seen.buckets) + 1
             gone += [str(number) for number in seen.drop_below(self.floor)]
         if seen.future:
-            oldest = (self.broker_us - rules.horizon_us) // rules.bucket_us
-            gone += [f"F{number}" for number in seen.drop_future_below(oldest)]
+            gone += [f"F{number}" for number in seen.drop_future_below(self.floor)]
         return gone
 
 

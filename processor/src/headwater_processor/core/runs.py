@@ -10,11 +10,12 @@ from typing import Final
 
 import msgspec
 
+from headwater_processor.core.pack import pack, unpack
+
 OFFSETS_MAX: Final = 256
 """Partitions whose offsets a run keeps; a run over more keeps the first that came and counts the rest."""
 
 KEY: Final = 12
-_NOBODY: Final = bytes(12)
 
 
 class Run(msgspec.Struct, array_like=True):
@@ -43,18 +44,22 @@ class Run(msgspec.Struct, array_like=True):
         )  # fmt: skip
 
 
-_decoder = msgspec.msgpack.Decoder(Run)
-_encoder = msgspec.msgpack.Encoder()
-
-
 def decode_run(packed: bytes) -> Run:
-    """From the value in Redis. Raises msgspec.DecodeError if it is not one."""
-    return _decoder.decode(packed)
+    """From the MessagePack of a run (behind the 8 bytes of the call). Raises ValueError if it is none."""
+    try:
+        return msgspec.convert(unpack(packed), Run)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"not a run: {error}") from error
 
 
 def encode_run(run: Run) -> bytes:
-    """To the value in Redis."""
-    return _encoder.encode(run)
+    """As it is stored, without the 8 bytes of the call."""
+    return pack(
+        (
+            run.first, run.started, run.seen, run.running, run.complete, run.credit, run.failed, run.flags, run.idle,
+            run.inputs, run.outputs, run.runtime, run.parent, run.offsets,
+        )
+    )  # fmt: skip
 
 
 def union(a: bytes, b: bytes) -> bytes:

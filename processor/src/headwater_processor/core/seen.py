@@ -118,9 +118,9 @@ class Seen:
             found = self.future[number] = SeenBucket()
         return found
 
-    def in_future(self, value: int) -> bool:
+    def in_future(self, value: int, floor: int) -> bool:
         """Whether any live future bucket holds this hash."""
-        return any(bucket.contains(value) for bucket in self.future.values())
+        return any(bucket.contains(value) for number, bucket in self.future.items() if number >= floor)
 
     def drop_below(self, floor: int) -> list[int]:
         """Forget whole buckets below `floor`; returns their numbers."""
@@ -130,7 +130,7 @@ class Seen:
         return gone
 
     def drop_future_below(self, floor: int) -> list[int]:
-        """The same for future buckets, which age by the broker's time."""
+        """The same for future buckets, which are named by the broker's time."""
         gone = [number for number in self.future if number < floor]
         for number in gone:
             self.total -= len(self.future.pop(number))

@@ -181,4 +181,4 @@ class Template:
     def offset_key(self, dataset: int, partition: int) -> bytes:
         """Where a run keeps the offsets of one partition: direction, dataset, partition."""
         direction = b"i" if dataset < self.input_uses else b"o"
-        return direction + self.use_keys[dataset] + _PARTITION.pack(min(partition, 65_535))
+        return direction + self.use_keys[dataset] + _PARTITION.pack(partition)

@@ -135,13 +135,6 @@ end
 -- A run is written at once if nobody but this owner wrote it; otherwise the two records are joined here, and what the
 -- join proves (credits of outputs that came over another partition) is merged and named too.
 
-local function bin(s)
-  if #s < 256 then return '\196' .. string.char(#s) .. s end
-  return '\197' .. spack('>I2', #s) .. s
-end
-
-local function num(n) return cmsgpack.pack(n) end
-
 local function pick(a, b, n) -- the larger of two arrays of numbers and strings
   for i = 1, n do
     local x, y = a[i], b[i]
@@ -206,23 +199,6 @@ local function join_runs(a, b)
   }
 end
 
-local function pack_run(r)
-  local out = {
-    '\158', num(r[1]), num(r[2]), num(r[3]), num(r[4]),
-    '\146', num(r[5][1]), bin(r[5][2]),
-    '\147', num(r[6][1]), bin(r[6][2]), bin(r[6][3]),
-    '\148', num(r[7][1]), num(r[7][2]), bin(r[7][3]), bin(r[7][4]),
-    num(r[8]), num(r[9]), bin(r[10]), bin(r[11]),
-    '\147', num(r[12][1]), bin(r[12][2]), bin(r[12][3]),
-    '\148', num(r[13][1]), bin(r[13][2]), bin(r[13][3]), bin(r[13][4]),
-    '\220' .. spack('>I2', #r[14]),
-  }
-  for i = 1, #r[14], 3 do
-    out[#out + 1] = bin(r[14][i]) .. num(r[14][i + 1]) .. num(r[14][i + 2])
-  end
-  return table.concat(out)
-end
-
 local function closed(r)
   local completed, failed = r[5][1], r[7][1]
   if completed > 0 and completed >= failed then return true end
@@ -255,7 +231,7 @@ local function write_run(key, token, value, is_closed, shard)
   end
   local a, b = cmsgpack.unpack(old:sub(9)), cmsgpack.unpack(value:sub(9))
   local r = join_runs(a, b)
-  call('HSET', KEYS[19], key, value:sub(1, 8) .. pack_run(r))
+  call('HSET', KEYS[19], key, value:sub(1, 8) .. cmsgpack.pack(r))
   credit_outputs(key, r)
   local was, is = closed(a), closed(r)
   if is then
