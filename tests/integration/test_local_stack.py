@@ -13,9 +13,15 @@ from pathlib import Path
 import pytest
 import redis
 from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin._config import ConfigResource
+from tests.support.services import KafkaService
 
+from headwater_processor.local.demo_cli import POLICIES
+from headwater_processor.local.launch import create_topics, local_topics, publish_policies
 from headwater_processor.local.services import ServiceError, start_broker, start_kept, start_redis
 from headwater_processor.local.stack import Addresses, Stack
+from headwater_schemas.codec import decode_policy
+from headwater_schemas.topics import catalogue
 
 DEADLINE_S = 20.0
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -68,6 +74,8 @@ def test_the_embedded_redis_never_evicts_and_ends_when_told(tmp_path: Path) -> N
 
 PARENT = """
 import pathlib, sys
+from headwater_processor.local.demo_cli import POLICIES
+from headwater_processor.local.launch import create_topics, local_topics, publish_policies
 from headwater_processor.local.services import start_broker, start_kept, start_redis
 broker = start_broker({"t": 1})
 server = start_redis(pathlib.Path(sys.argv[1]))
@@ -158,3 +166,29 @@ def test_a_stack_stops_within_ten_seconds_and_removes_its_folder(stacks: list[St
     stack.stop()
     assert time.monotonic() - began_s < 10
     assert not stack.folder.exists()
+
+
+def test_topics_are_created_on_a_real_kafka_once_with_their_settings(kafka: KafkaService) -> None:
+    prefix = f"{kafka.unique('local')}."
+    create_topics(kafka.bootstrap_servers, prefix)
+    create_topics(kafka.bootstrap_servers, prefix)
+    found = kafka.admin.list_topics(timeout=DEADLINE_S).topics
+    assert {topic.name for topic in catalogue(prefix).values()} <= set(found)
+    events = ConfigResource(ConfigResource.Type.TOPIC, f"{prefix}events")
+    settings = kafka.admin.describe_configs([events])[events].result(DEADLINE_S)
+    assert settings["message.timestamp.type"].value == "LogAppendTime"
+
+
+def test_policies_of_the_demo_are_published_and_readable() -> None:
+    broker = start_broker(local_topics())
+    try:
+        publish_policies(broker.bootstrap, POLICIES)
+        consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "g", "auto.offset.reset": "earliest"})
+        consumer.subscribe(["lineage.policies"])
+        messages = consumer.consume(6, DEADLINE_S)
+        consumer.close()
+    finally:
+        broker.process.stop()
+    found = {policy.subject: policy for message in messages if (policy := decode_policy(message.value() or b""))}
+    assert found["inventory-mart"].max_age_ms == 15_000
+    assert found["database-is-a-source"].source
