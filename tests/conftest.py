@@ -1,0 +1,77 @@
+"""Fixtures that every test may use: a real Kafka and a real Redis, found once a session, named at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import pytest
+import redis
+from tests.support.services import KafkaService, RedisService, ServiceMissingError, find_kafka, find_redis
+
+_S = TypeVar("_S", KafkaService, RedisService)
+_outcome = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-services", action="store_true", help="fail, instead of skip, when Kafka or Redis cannot be had"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_outcome] = {}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for name, outcome in sorted(config.stash[_outcome].items()):
+        terminalreporter.write_line(f"service {name}: {outcome}")
+
+
+def _obtain(request: pytest.FixtureRequest, name: str, find: Callable[[], _S]) -> Iterator[_S]:
+    outcome = request.config.stash[_outcome]
+    try:
+        service = find()
+    except ServiceMissingError as error:
+        outcome[name] = f"SKIPPED, {error}"
+        if request.config.getoption("--require-services"):
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+    outcome[name] = f"used, {service.origin}"
+    yield service
+    if service.server is not None and request.session.testsfailed:
+        service.server.keep = True
+        outcome[name] += f"; log and data kept in {service.server.folder}"
+    service.close()
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> Iterator[KafkaService]:
+    """A real Kafka, shared by the session: give topics and groups names of their own with `kafka.unique(prefix)`."""
+    yield from _obtain(request, "kafka", find_kafka)
+
+
+@pytest.fixture(scope="session")
+def redis_server(request: pytest.FixtureRequest) -> Iterator[RedisService]:
+    """A real Redis, shared by the session. Use `redis_db` to begin with an empty one."""
+    yield from _obtain(request, "redis", find_redis)
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_server: RedisService) -> str:
+    """Address of the session's Redis."""
+    return redis_server.url
+
+
+@pytest.fixture
+def redis_db(redis_server: RedisService) -> str:
+    """Address of a Redis that is empty when the test begins."""
+    redis_server.flush()
+    return redis_server.url
+
+
+@pytest.fixture
+def redis_client(redis_db: str) -> Iterator[redis.Redis]:
+    """A client (bytes in, bytes out) on a Redis that is empty when the test begins."""
+    with redis.Redis.from_url(redis_db) as client:
+        yield client

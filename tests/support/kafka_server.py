@@ -1,0 +1,192 @@
+"""A real Apache Kafka (KRaft, one node) on a local JVM, from jars that Maven resolves once into a cache."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from pathlib import Path
+
+from confluent_kafka.admin import AdminClient
+from tests.support.processes import ChildServer, free_port, port_answers
+
+_REPO = Path(__file__).resolve().parents[2]
+_POM = Path(__file__).parent / "kafka" / "pom.xml"
+_COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+
+# One node that starts fast and notices a dead member fast; nothing here changes what a client sees.
+# The minima of group.consumer.* must be lowered too, or the broker refuses to start.
+SERVER_SETTINGS: Mapping[str, str] = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "inter.broker.listener.name": "PLAINTEXT",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "auto.create.topics.enable": "false",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "4",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    "group.consumer.session.timeout.ms": "6000",
+    "group.consumer.min.session.timeout.ms": "2000",
+    "group.consumer.heartbeat.interval.ms": "1000",
+    "group.consumer.min.heartbeat.interval.ms": "500",
+    "log.retention.check.interval.ms": "1000",
+    "log.segment.delete.delay.ms": "1000",
+    "controlled.shutdown.enable": "false",
+}
+
+
+def cache_dir() -> Path:
+    """Where downloaded things stay between runs: $HEADWATER_TEST_CACHE, else `.cache` of the repository."""
+    return Path(os.environ.get("HEADWATER_TEST_CACHE") or _REPO / ".cache")
+
+
+def kafka_jars() -> Path:
+    """The folder with the jars of `kafka/pom.xml`, resolved at the first call. RuntimeError if that fails."""
+    digest = hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]
+    jars = cache_dir() / f"kafka-jars-{digest}"
+    jars.parent.mkdir(parents=True, exist_ok=True)
+    with (jars.parent / "kafka-jars.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not jars.exists():
+            _resolve(jars)
+    return jars
+
+
+def _resolve(jars: Path) -> None:
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise RuntimeError("the jars of Kafka are not in the cache and mvn is not on PATH")
+    unfinished = jars.with_suffix(f".{os.getpid()}")
+    command = [
+        maven,
+        "-q",
+        "-B",
+        "-f",
+        str(_POM),
+        _COPY_JARS,
+        "-DincludeScope=runtime",
+        f"-DoutputDirectory={unfinished}",
+    ]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode != 0:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise RuntimeError(f"mvn could not resolve the jars of Kafka: {done.stdout.strip()[-500:]}")
+    unfinished.rename(jars)
+
+
+class KafkaServer:
+    """One broker on fixed ports and one data folder, so that it can be stopped, killed and started again.
+
+    `settings` are added to server.properties. `keep=True` leaves the folder (data and log) after `close`.
+    """
+
+    def __init__(self, settings: Mapping[str, str] | None = None, *, heap_mib: int = 512) -> None:
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix="headwater-kafka-"))
+        self.keep = False
+        self._properties = self.folder / "server.properties"
+        self._write_properties(settings or {})
+        self._java = self._java_command(heap_mib)
+        self._process = ChildServer([*self._java, "kafka.Kafka", str(self._properties)], self.folder / "server.log")
+        self._formatted = False
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.running
+
+    def start(self) -> None:
+        """Start, or start again with the same port and data, and wait until it answers. RuntimeError if it does not."""
+        if not self._formatted:
+            self._format()
+        self._process.start(self._ready, within_s=90)
+
+    def stop(self) -> None:
+        """Orderly end; the data stay."""
+        self._process.stop()
+
+    def kill(self) -> None:
+        """kill -9; the data stay as they are."""
+        self._process.kill()
+
+    def freeze(self) -> None:
+        self._process.freeze()
+
+    def thaw(self) -> None:
+        self._process.thaw()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        """Stop and remove the folder, unless `keep` is set."""
+        if self.keep:
+            self._process.stop()
+        else:
+            self._process.kill()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> KafkaServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _write_properties(self, settings: Mapping[str, str]) -> None:
+        controller = free_port()
+        own = {
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "log.dirs": str(self.folder / "data"),
+        }
+        merged = {**SERVER_SETTINGS, **own, **settings}
+        self._properties.write_text("".join(f"{key}={value}\n" for key, value in merged.items()))
+
+    def _java_command(self, heap_mib: int) -> list[str]:
+        java = shutil.which("java")
+        if java is None:
+            raise RuntimeError("java is not on PATH")
+        heap = [f"-Xmx{heap_mib}m", f"-Xms{min(heap_mib, 256)}m", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
+        return [java, *heap, "-Dorg.slf4j.simpleLogger.defaultLogLevel=info", "-cp", f"{kafka_jars()}/*"]
+
+    def _format(self) -> None:
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # A cluster id that begins with a dash would be taken for an option.
+        cluster = cluster.replace("-", "A")
+        command = [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"Kafka could not format its storage: {done.stdout.strip()[-1000:]}")
+        self._formatted = True
+
+    def _ready(self) -> bool:
+        if not port_answers(self.port):
+            return False
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+        try:
+            return bool(admin.list_topics(timeout=5).brokers)
+        except Exception:  # noqa: BLE001 - not ready yet, whatever the client says
+            return False
