@@ -16,7 +16,7 @@ from headwater import Emitter
 from headwater.transports.kafka import KafkaTransport
 from headwater_processor.local.cli_support import answering_errors, domain_of
 from headwater_processor.local.discovery import announced
-from headwater_processor.local.launch import create_topics, local_topics, publish_policies, worker_launcher
+from headwater_processor.local.launch import check_redis, create_topics, local_topics, publish_policies, worker_launcher
 from headwater_processor.local.narrator import Narrator, opening, stamped
 from headwater_processor.local.running import until_signalled, watch
 from headwater_processor.local.scenario import Scenario, shop
@@ -65,6 +65,8 @@ def demo(context: click.Context, kafka: str, redis_url: str, workers: int, durat
     with until_signalled() as stop:
         try:
             console.print("Starting Kafka, Redis and Headwater on this machine …")
+            if redis_url:
+                check_redis(redis_url)
             addresses = stack.start_services()
             if kafka:
                 create_topics(kafka)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import redis
 import yaml
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
@@ -48,6 +49,20 @@ def worker_launcher(
         }
 
     return launch
+
+
+def check_redis(url: str) -> None:
+    """Make sure that a Redis somebody named is there.
+
+    Raises:
+        ServiceError: the URL is none, or nobody answers there.
+    """
+    try:
+        with redis.Redis.from_url(url, socket_connect_timeout=5.0) as client:
+            client.execute_command("PING")
+    except (redis.RedisError, ValueError) as error:
+        said = str(error).rstrip(".")
+        raise ServiceError(f"Redis cannot be used: {said}; is the address right (--redis URL)?") from error
 
 
 def create_topics(bootstrap: str, prefix: str = "lineage.") -> None:

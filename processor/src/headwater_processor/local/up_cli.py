@@ -6,7 +6,7 @@ import click
 
 from headwater_processor.local.cli_support import answering_errors, domain_of
 from headwater_processor.local.discovery import announced
-from headwater_processor.local.launch import create_topics, local_topics, worker_launcher
+from headwater_processor.local.launch import check_redis, create_topics, local_topics, worker_launcher
 from headwater_processor.local.running import until_signalled, watch
 from headwater_processor.local.stack import Addresses, Stack
 
@@ -37,6 +37,8 @@ def up(context: click.Context, kafka: str, redis_url: str, workers: int) -> None
     stack = Stack(local_topics(), worker_launcher(domain, {}), workers=workers, kafka=kafka, redis_url=redis_url)
     with until_signalled() as stop:
         try:
+            if redis_url:
+                check_redis(redis_url)
             addresses = stack.start_services()
             if kafka:
                 create_topics(kafka)
