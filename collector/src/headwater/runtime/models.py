@@ -1,0 +1,103 @@
+"""The settings as values: every key, its type, its default. How they are found is in `headwater.runtime.settings`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+Millis = Annotated[int, Field(ge=0)]
+PositiveMillis = Annotated[int, Field(ge=1)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Section(BaseModel):
+    """A frozen group of settings; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True)
+
+
+class KafkaSettings(Section):
+    """Where Kafka is. `extra` takes every librdkafka setting by its own name and wins over what we choose."""
+
+    bootstrap_servers: Text = "localhost:9092"
+    sasl_password: SecretStr | None = None
+    extra: dict[str, str] = Field(default_factory=dict, repr=False)
+
+
+class RedisSettings(Section):
+    """Where Redis is. A password here wins over one in the URL."""
+
+    url: Text = Field(default="redis://localhost:6379/0", repr=False)
+    password: SecretStr | None = None
+
+
+class RegistrySettings(Section):
+    """The Schema Registry, if events come in Confluent's wire format."""
+
+    url: str = ""
+
+
+class MetricsSettings(Section):
+    """Where `/metrics`, `/healthz` and `/readyz` answer. Port 0 takes a free one."""
+
+    host: Text = "127.0.0.1"
+    port: Port = 9464
+    enabled: bool = True
+
+
+class LogSettings(Section):
+    """What goes to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    json_lines: bool = Field(default=False, alias="json")
+
+
+class ProcessorSettings(Section):
+    """How events are judged and batched. Times are milliseconds; SEMANTICS.md says what each means."""
+
+    group: Text = "headwater"
+    group_protocol: Literal["eager", "cooperative", "consumer"] = "cooperative"
+    session_timeout_ms: PositiveMillis = 6_000
+    shards: Annotated[int, Field(ge=1, le=256)] = 16
+    on_empty_state: Literal["stop", "earliest"] = "stop"
+
+    lateness_ms: Millis = 300_000
+    max_future_ms: Millis = 300_000
+    horizon_ms: PositiveMillis = 86_400_000
+    bucket_ms: PositiveMillis = 3_600_000
+    seen_ids_max: Annotated[int, Field(ge=1)] = 20_000_000
+    backfill_age_ms: PositiveMillis = 86_400_000
+    run_timeout_ms: PositiveMillis = 21_600_000
+
+    freshness_interval_ms: Millis = 1_000
+    sweep_interval_ms: PositiveMillis = 1_000
+    asof_interval_ms: PositiveMillis = 1_000
+    unlinked_grace_ms: Millis = 900_000
+    domain_grace_ms: Millis = 86_400_000
+    blind_after_ms: PositiveMillis = 60_000
+    watchdog_interval_ms: PositiveMillis = 30_000
+    emitter_silent_ms: PositiveMillis = 300_000
+
+    bad_share_max: Annotated[float, Field(gt=0, le=1)] = 0.05
+    bad_window_ms: PositiveMillis = 60_000
+    bad_min_records: Annotated[int, Field(ge=1)] = 1_000
+
+    schema_wait_ms: Millis = 5_000
+    batch_records: Annotated[int, Field(ge=1, le=100_000)] = 4_000
+    batch_linger_ms: Millis = 5
+
+
+class Settings(Section):
+    """Everything a process of Headwater may be told."""
+
+    domain: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = "default"
+    topic_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,100}$")] = "lineage."
+    policies: tuple[Text, ...] = ()
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    redis: RedisSettings = Field(default_factory=RedisSettings)
+    registry: RegistrySettings = Field(default_factory=RegistrySettings)
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+    processor: ProcessorSettings = Field(default_factory=ProcessorSettings)
