@@ -53,6 +53,8 @@ class Applied:
 
     soft: str
     longest_outbox: int
+    joined_runs: tuple[tuple[bytes, bytes], ...] = ()
+    """Runs that others had written too: key and joined record, as stored."""
 
 
 class EmptyStateError(Exception):

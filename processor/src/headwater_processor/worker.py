@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -47,6 +48,8 @@ RELEASE_S: Final = 4.0
 """How long a revoked partition may take to finish what is in hand; well below the session timeout."""
 FOREIGN_WAIT_S: Final = 1.0
 POLLS_OUT_MAX: Final = 2
+STUCK_S: Final = 30.0
+"""A loop that has not moved for this long hangs: all of them move several times a second, or while they wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +191,38 @@ class Worker:
         self.letters.close(1.0)
         self.store.close()
 
+    @property
+    def started(self) -> bool:
+        """Whether `start` came to its end."""
+        return self._started
+
+    def loop_ages(self) -> dict[str, float]:
+        """Seconds since each loop moved last."""
+        now = time.monotonic()
+        moved = {
+            "engine": self.stats.moved_at, "shards": self.shards.moved_at, "poll": self.source.moved_at,
+            "as-of": self.prover.moved_at, "follow": self.follower.moved_at,
+        }  # fmt: skip
+        return {loop: max(0.0, now - at) for loop, at in moved.items()}
+
+    def healthy(self) -> tuple[bool, str]:
+        """Whether every loop moves. Waiting for Redis or for the broker is moving; hanging is not."""
+        if not self._started:
+            return True, "starting"
+        dead = self.failed()
+        if dead is not None:
+            return False, f"a thread ended: {dead}"
+        stuck = [f"{loop} for {age:.0f} s" for loop, age in self.loop_ages().items() if age > STUCK_S]
+        return not stuck, ", ".join(stuck) or "ok"
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether partitions are assigned and policies are known."""
+        if not self._started or not self.source.assignment():
+            return False, "no partitions are assigned yet"
+        if not self.follower.caught_up.is_set():
+            return False, "policies are not read to their end yet"
+        return True, "ok"
+
     def failed(self) -> BaseException | None:
         """What ended a thread that must not end."""
         if not self._started:
@@ -290,6 +325,11 @@ class Worker:
     def may_resume(self, partition: int) -> bool:
         """See kafka_source.Host."""
         return not self._owner_store.is_stopped(partition)
+
+    def held(self, partition: int, reason: str) -> None:
+        """See kafka_source.Host."""
+        self.engine.disown(partition)
+        self._owner_store.mark_stopped(partition, reason)
 
     def rebalanced(self, assigned: set[int]) -> None:
         """See kafka_source.Host."""

@@ -73,6 +73,9 @@ class Host(Protocol):
     def may_resume(self, partition: int) -> bool:
         """Whether an operator has let a stopped partition go on."""
 
+    def held(self, partition: int, reason: str) -> None:
+        """A partition cannot be read any further."""
+
     def applied(self, partition: int) -> int | None:
         """The offset that may be committed; None if nothing was applied yet."""
 
@@ -225,12 +228,20 @@ class KafkaSource:
         good = [message for message in messages if message.error() is None]
         if len(good) != len(messages):
             for message in messages:
-                error = message.error()
-                if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                    log.warning("consumer: %s", error.str())
+                self._complain(message)
         self.polled += len(good)
         self.consume_s += time.thread_time() - started
         return good
+
+    def _complain(self, message: Message) -> None:
+        error, partition = message.error(), message.partition()
+        if error is None or error.code() == KafkaError._PARTITION_EOF:
+            return
+        log.warning("consumer: %s", error.str())
+        if error.code() == KafkaError._AUTO_OFFSET_RESET and partition in self._assigned and partition is not None:
+            reason = f"the log no longer holds the offset to read next ({error.str()})"
+            self._hold(partition, reason)
+            self._host.held(partition, reason)
 
     def _cut(self, messages: list[Message]) -> Poll:
         by_partition: dict[int, list[Message]] = {}

@@ -183,6 +183,12 @@ class RedisStore:
         """Let a stopped partition go on; bad records before the offset do not stop it again."""
         self._eval("stop", [self.keys("f", partition)], ["", str(pass_bad_until), ""])
 
+    def skip_to(self, partition: int, offset: int) -> None:
+        """Move a fence forward past records that are gone; never back."""
+        stored = self._client.hget(self.keys("f", partition), "next")
+        if stored is None or int(stored) < offset:
+            self._client.hset(self.keys("f", partition), "next", str(offset))
+
     def is_stopped(self, partition: int) -> str:
         """Why a partition is stopped, empty if it is not."""
         return (self._client.hget(self.keys("f", partition), "stopped") or b"").decode()
@@ -261,7 +267,8 @@ class RedisStore:
         assert self._connection is not None  # noqa: S101 - `receive` writes before it reads
         answer: Any = self._connection.read_response(disable_decoding=True)
         if answer[0] == b"OK":
-            return Applied(answer[1].decode(), int(answer[2]))
+            joined = answer[3]
+            return Applied(answer[1].decode(), int(answer[2]), tuple(zip(joined[::2], joined[1::2], strict=True)))
         if answer[0] == b"NEXT" and answer[1] and int(answer[1]) >= call.plan.next:
             return Applied(call.soft, 0)  # done, and its answer lost: under this epoch only this owner moves `next`
         return Refusal(answer[0].decode())

@@ -16,7 +16,7 @@ import numpy as np
 from headwater_processor.core.decode import ABORT, COMPLETE, FAIL, NIL, OTHER, RUNNING, START, Extras
 from headwater_processor.core.lattice import ALIAS, DS, FR, JOB, NO_MIN, ONE, invert, merge
 from headwater_processor.core.pack import pack
-from headwater_processor.core.runs import Run, encode_run, is_closed, join, keys_of, union
+from headwater_processor.core.runs import Run, decode_run, encode_run, is_closed, join, keys_of, union
 from headwater_processor.core.template import Template
 from headwater_schemas.ids import edge_shard_key
 
@@ -85,6 +85,13 @@ class Knowledge:
         self.writers: set[bytes] = set()
         self.slots: dict[bytes, int] = {}
         self.runs: dict[bytes, tuple[Run, bytes]] = {}
+
+    def learn_run(self, key: bytes, stored: bytes, token: bytes) -> None:
+        """What the call `token` found when it joined a run: more than this worker knew. If a later plan spoke of the run
+        already, that one finds the difference itself."""
+        known = self.runs.get(key)
+        if known is not None and known[1] == token:
+            self.runs[key] = (decode_run(stored[8:]), stored[:8])
 
     def trim(self) -> None:
         """Keep the bound."""

@@ -296,6 +296,8 @@ class Engine:
         owned.applied = plan.next
         if call.as_of_us > owned.as_of_us:
             owned.as_of_us = call.as_of_us
+        for key, stored in outcome.joined_runs:
+            self._knowledge.learn_run(key, stored, plan.token)
         if outcome.soft != owned.soft:
             if int(outcome.soft) > int(owned.soft):
                 self._knowledge.name_again()

@@ -58,6 +58,8 @@ class ShardJudge:
             fingerprint.decode(): machines_codec.decode(value) for fingerprint, value in machines.items()
         }
         self.lost: dict[bytes, frozenset[bytes]] = {}
+        self.named_lost: set[bytes] = set()
+        """Runs whose image as lost was asked for: once, or the asking would wake the judge that asks."""
 
 
 def wake_rule(judge: ShardJudge, name: bytes, facts: Facts) -> Sequence[bytes]:
@@ -247,7 +249,9 @@ class Judging:
                     writes.runs_lost.append(member)  # its record says that it ended, or is gone
                     continue
                 runs.append(OpenRun(member[KEY_BYTES:], run.started or run.first, run.seen))
-                writes.names += (judge.shard.number, b"r" + member)
+                if member not in judge.named_lost:
+                    judge.named_lost.add(member)
+                    writes.names += (judge.shard.number, b"r" + member)
             facts = facts_of.get(job) or JobFacts(self._reader.name(job))
             result = judge_run_lost(facts, runs, policies, self.as_of, judge.machines, self.settings)
             machines.update(result.machines)

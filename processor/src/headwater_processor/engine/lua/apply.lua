@@ -7,7 +7,7 @@
 -- ARGV 1 epoch 2 topic 3 gen 4 expected 5 next 6 soft 7 mx 8 floor 9..14 counters 15 as-of or '' 16 partition
 --      17 S 18 call token 19 closed runs kept 20 closed runs kept after (µs) 21 plan (msgpack) 22 names of buckets to append,
 --      '\n' between 23 the same to drop, then the packed ids by appended list
--- Returns {'OK', soft, longest outbox} or {'FENCED', epoch} {'TOPIC', topic} {'GEN', gen} {'NEXT', next}.
+-- Returns {'OK', soft, longest outbox, {run key, joined record, …}} or {'FENCED', epoch} {'TOPIC', topic} {'GEN', gen} {'NEXT', next}.
 
 local f = redis.call('HMGET', KEYS[1], 'epoch', 'topic', 'next')
 if f[1] ~= ARGV[1] then return {'FENCED', f[1] or ''} end
@@ -26,6 +26,7 @@ if appends > #KEYS - SEEN then return redis.error_reply('ARITY') end
 local call, unpk, spack, sunpack = redis.call, unpack, struct.pack, struct.unpack
 local CHUNK = 1000 -- pairs; unpack() takes about 8,000 values
 local said = {}    -- names that only this call can know, by shard
+local learned = {} -- runs that were joined here, for the owner to know
 
 local function name(key, n)
   local s = key:byte(1) % S
@@ -231,7 +232,11 @@ local function write_run(key, token, value, is_closed, shard)
   end
   local a, b = cmsgpack.unpack(old:sub(9)), cmsgpack.unpack(value:sub(9))
   local r = join_runs(a, b)
-  call('HSET', KEYS[19], key, value:sub(1, 8) .. cmsgpack.pack(r))
+  -- Under another name than the call's own: what this owner sends next was built without knowing the joined record.
+  local stored = value:sub(1, 8):reverse() .. cmsgpack.pack(r)
+  call('HSET', KEYS[19], key, stored)
+  learned[#learned + 1] = key
+  learned[#learned + 1] = stored
   credit_outputs(key, r)
   local was, is = closed(a), closed(r)
   if is then
@@ -315,4 +320,4 @@ end
 if ARGV[15] ~= '' then call('HSET', KEYS[22], ARGV[16], ARGV[15]) end
 call('HSET', KEYS[1], 'mx', ARGV[7], 'floor', ARGV[8], 'applied', ARGV[9], 'dup', ARGV[10], 'late', ARGV[11],
   'future', ARGV[12], 'undeduped', ARGV[13], 'bad', ARGV[14], 'next', ARGV[5])
-return { 'OK', soft, longest }
+return { 'OK', soft, longest, learned }

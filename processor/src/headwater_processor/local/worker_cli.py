@@ -1,0 +1,235 @@
+"""`headwater worker`: one process, one core; `--processes N` for more. And `headwater worker resume PARTITION`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from headwater.runtime.kafka import client_config, consumer_config, producer_config
+from headwater.runtime.models import Settings
+from headwater.runtime.redis import check_policy, connect
+from headwater.runtime.settings import load
+
+if TYPE_CHECKING:
+    from headwater_processor.adapters.faust_app import App
+    from headwater_processor.worker import Worker, WorkerConfig
+
+log = logging.getLogger(__name__)
+
+_MS: Final = 1000
+_CHILD_STOP_S: Final = 15.0
+
+
+def worker_config(settings: Settings) -> WorkerConfig:
+    """What a worker is told, out of the settings."""
+    from headwater.runtime.policy_files import read_policies
+    from headwater_processor.core.judge_settings import JudgeSettings
+    from headwater_processor.core.plan import Rules
+    from headwater_processor.engine.engine import Limits
+    from headwater_processor.worker import WorkerConfig
+
+    p = settings.processor
+    client_id = f"headwater-{os.getpid()}"
+    consumer = consumer_config(
+        settings.kafka, group=p.group, protocol=p.group_protocol, session_timeout_ms=p.session_timeout_ms, client_id=client_id
+    )  # fmt: skip
+    fetching = {"queued.min.messages": 30_000, "queued.max.messages.kbytes": 32_768, "fetch.queue.backoff.ms": 5,
+                "max.poll.interval.ms": 60_000}  # fmt: skip
+    grace_us = p.unlinked_grace_ms * _MS
+    policies = tuple(policy for file in settings.policies for policy in read_policies(Path(file)))
+    return WorkerConfig(
+        consumer={**fetching, **consumer},
+        producer={**producer_config(settings.kafka, client_id=client_id), "linger.ms": 1},
+        client=client_config(settings.kafka, client_id=client_id),
+        redis_client=lambda: connect(settings.redis),
+        bootstrap_servers=settings.kafka.bootstrap_servers,
+        group=p.group,
+        domain=settings.domain,
+        topic_prefix=settings.topic_prefix,
+        registry={"url": settings.registry.url} if settings.registry.url else None,
+        rules=Rules(
+            lateness_us=p.lateness_ms * _MS, max_future_us=p.max_future_ms * _MS, horizon_us=p.horizon_ms * _MS,
+            bucket_us=p.bucket_ms * _MS, backfill_age_us=p.backfill_age_ms * _MS, seen_ids_max=p.seen_ids_max,
+            shards=p.shards,
+        ),
+        limits=Limits(p.bad_share_max, p.bad_window_ms * _MS, p.bad_min_records),
+        judge=JudgeSettings(
+            domain_grace_us=p.domain_grace_ms * _MS, read_grace_us=grace_us, written_grace_us=grace_us,
+            job_grace_us=grace_us, emitter_silent_us=p.emitter_silent_ms * _MS, run_timeout_us=p.run_timeout_ms * _MS,
+            blind_after_us=p.blind_after_ms * _MS,
+        ),
+        policies=policies,
+        batch_records=p.batch_records,
+        batch_linger_s=p.batch_linger_ms / _MS,
+        schema_wait_s=p.schema_wait_ms / _MS,
+        freshness_interval_s=p.freshness_interval_ms / _MS,
+        sweep_interval_s=p.sweep_interval_ms / _MS,
+        watchdog_interval_s=p.watchdog_interval_ms / _MS,
+        asof_interval_s=p.asof_interval_ms / _MS,
+        session_timeout_s=p.session_timeout_ms / _MS,
+        on_empty_state=p.on_empty_state,
+    )  # fmt: skip
+
+
+def app_from_environment() -> App:
+    """The app for plain `faust -A headwater_processor.adapters.faust_app worker`: settings from file and environment."""
+    return _app(load(environ=os.environ).settings)
+
+
+def _app(settings: Settings) -> App:
+    from headwater_processor.adapters.faust_app import make_app
+    from headwater_processor.worker import Worker
+
+    return make_app(Worker(worker_config(settings)), Path(tempfile.mkdtemp(prefix="headwater-worker-")))
+
+
+def run_one(settings: Settings, report: Path | None = None) -> int:
+    """Run a worker in this process until it is told to stop; returns the exit code."""
+    import faust
+
+    from headwater.runtime.errors import EXIT_BUG
+    from headwater.runtime.http import serve
+    from headwater_processor.metrics import WorkerCollector
+
+    check_policy(connect(settings.redis), settings.redis.url)
+    app = _app(settings)
+    worker = app.headwater
+    server = serve(settings.metrics, [WorkerCollector(worker)], healthy=worker.healthy, ready=worker.ready)
+    started = time.monotonic()
+    try:
+        faust.Worker(
+            app, loglevel="WARNING", quiet=True, redirect_stdouts=False, override_logging=False, logfile=None
+        ).execute_from_commandline()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 0
+    else:
+        code = 0
+    finally:
+        worker.stop()
+        if server is not None:
+            server.close()
+        if report is not None:
+            report.write_text(json.dumps(_report(worker, time.monotonic() - started)), encoding="utf-8")
+    return EXIT_BUG if worker.failed() is not None else code
+
+
+def _report(worker: Worker, wall_s: float) -> dict[str, Any]:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    stats = worker.stats
+    return {
+        "wall_s": wall_s, "cpu_s": used.ru_utime + used.ru_stime, "max_rss_bytes": used.ru_maxrss * 1024,
+        "records": stats.records, "batches": stats.batches, "operations": stats.operations,
+        "images": worker.shards.drain.images if worker.started else 0,
+        "stages_s": {
+            "consume": worker.source.consume_s, "decode": stats.decode_s, "plan": stats.plan_s, "apply": stats.apply_s,
+            "letters": stats.letters_s,
+        } if worker.started else {},
+    }  # fmt: skip
+
+
+def run_many(processes: int, arguments: list[str]) -> int:
+    """Run this many workers as children; when one ends by itself all end, with its code."""
+    children = [
+        subprocess.Popen([sys.executable, "-m", "headwater.cli", *arguments, "worker"], env=_child_env(n))  # noqa: S603 - ourselves
+        for n in range(processes)
+    ]
+    stopping = False
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    code = 0
+    while not stopping:
+        ended = next((child for child in children if child.poll() is not None), None)
+        if ended is not None:
+            log.error("worker process %d ended by itself with code %s; stopping the others", ended.pid, ended.returncode)
+            code = ended.returncode or 1
+            break
+        time.sleep(0.2)
+    _stop_all(children)
+    return code
+
+
+def _child_env(number: int) -> dict[str, str]:
+    """Each child serves its metrics on a port of its own, counted from the configured one."""
+    environ = dict(os.environ)
+    environ["HEADWATER_UP_METRICS_OFFSET"] = str(number)
+    return environ
+
+
+def _stop_all(children: list[subprocess.Popen[bytes]]) -> None:
+    for child in children:
+        if child.poll() is None:
+            child.terminate()
+    deadline = time.monotonic() + _CHILD_STOP_S
+    for child in children:
+        try:
+            child.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.kill()
+
+
+_EPILOG: Final = """\b
+Examples:
+  headwater worker
+  headwater --kafka broker:9092 --redis redis://redis:6379/0 worker --processes 4
+  headwater worker resume 3
+
+\b
+A worker reads its share of the events topic. Start as many as there are partitions, at most; Kafka's consumer group
+shares them out. SIGTERM finishes what is in hand, commits and leaves; kill -9 loses nothing, the next owner begins at
+the fence in Redis.
+"""
+
+
+@click.group(invoke_without_command=True, epilog=_EPILOG)
+@click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Workers on this machine.")
+@click.pass_context
+def worker(ctx: click.Context, processes: int) -> None:
+    """Run a worker: consume events, keep the state, publish deltas and alerts."""
+    if ctx.invoked_subcommand is not None:
+        return
+    settings: Settings = ctx.obj.settings
+    if processes > 1:
+        ctx.exit(run_many(processes, _arguments_before_worker()))
+    report = os.environ.get("HEADWATER_UP_REPORT")
+    ctx.exit(run_one(settings, Path(report) if report else None))
+
+
+@worker.command()
+@click.argument("partition", type=click.IntRange(0))
+@click.option("--skip-lost", is_flag=True, help="Accept that records left the log before they were read.")
+@click.pass_context
+def resume(ctx: click.Context, partition: int, skip_lost: bool) -> None:
+    """Let a stopped PARTITION go on.
+
+    Bad records that are in the topic now go to the dead letters and do not stop the partition again.
+    """
+    from headwater_processor.local.resume import resume_partition
+
+    click.echo(resume_partition(ctx.obj.settings, partition, skip_lost=skip_lost))
+
+
+def _arguments_before_worker() -> list[str]:
+    """Global options of this very command line, for the children."""
+    given = sys.argv[1:]
+    return given[: given.index("worker")] if "worker" in given else []
+
+
+Runner = Callable[[Settings], int]
