@@ -23,7 +23,7 @@ def client_config(kafka: KafkaSettings, *, client_id: str = "headwater") -> Conf
     config: Config = {
         "bootstrap.servers": kafka.bootstrap_servers,
         "client.id": client_id,
-        "log_level": 3,  # librdkafka's errors; what matters comes through callbacks and results
+        "log_level": 0,  # it would repeat itself on stderr; what matters comes through callbacks and results
         **_extra(kafka),
     }
     if kafka.sasl_password is not None:

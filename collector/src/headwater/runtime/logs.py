@@ -16,20 +16,18 @@ _QUIET: Final = ("faust", "mode", "aiokafka", "asyncio", "kafka", "urllib3", "ht
 """Libraries that say at INFO what is of no use to whoever runs Headwater."""
 
 
-class _ForPeople(logging.Formatter):
-    converter = time.gmtime
-    default_time_format = "%Y-%m-%dT%H:%M:%S"
-    default_msec_format = "%s.%03dZ"
+class _InUtc(logging.Formatter):
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's name
+        del datefmt
+        return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z"
 
+
+class _ForPeople(_InUtc):
     def format(self, record: logging.LogRecord) -> str:
         return mask(super().format(record))
 
 
-class _AsJson(logging.Formatter):
-    converter = time.gmtime
-    default_time_format = "%Y-%m-%dT%H:%M:%S"
-    default_msec_format = "%s.%03dZ"
-
+class _AsJson(_InUtc):
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "time": self.formatTime(record),

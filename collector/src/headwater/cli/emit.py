@@ -1,0 +1,178 @@
+"""`headwater emit`: events into Kafka, from OpenLineage documents or from flags."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import click
+
+from headwater import __version__
+from headwater.cli.context import invocation
+from headwater.cli.output import emit_json, note
+from headwater.cli.producing import Producing
+from headwater.errors import EventError
+from headwater.openlineage import Rejected, convert, iter_documents
+from headwater.runtime.errors import EXIT_REFUSED, UsageError
+from headwater.validation import check
+from headwater_schemas.codec import encode_single_object
+from headwater_schemas.events import DatasetUse, EventType, LineageEvent, Measure, Name
+from headwater_schemas.ids import new_event_id, partition_key
+from headwater_schemas.topics import catalogue
+
+_PROGRESS_S: Final = 2.0
+_SHOWN: Final = 20
+"""Rejected documents told one by one; more are counted. JSON has all of them, up to `_KEPT`."""
+_KEPT: Final = 1_000
+
+_KINDS: Final = click.Choice([kind.value for kind in EventType], case_sensitive=False)
+
+_EPILOG: Final = """\b
+Examples:
+  headwater emit --openlineage events.jsonl
+  some-tool | headwater emit --openlineage -
+  headwater emit --job shop/orders --reads kafka://broker:9092 orders --writes s3://lake daily --rows 90
+
+\b
+Files of OpenLineage are JSON lines, one document, or an array; a repeated document is the same event and counts once.
+
+\b
+Exit codes: 0 all events arrived, 2 wrong usage or settings, 3 Kafka cannot be reached or refuses,
+4 some documents are no events (each is named with its line and reason; all others were sent).
+"""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the documents."""
+
+    documents: int = 0
+    rejected: int = 0
+    kept: list[dict[str, Any]] = field(default_factory=list)
+
+    def reject(self, place: str, reason: str) -> None:
+        """Count a document that is no event."""
+        self.rejected += 1
+        if len(self.kept) < _KEPT:
+            self.kept.append({"place": place, "reason": reason})
+
+
+@click.command(epilog=_EPILOG)
+@click.option("--openlineage", "files", multiple=True, metavar="FILE|-", help="OpenLineage documents; - is stdin.")
+@click.option("--job", metavar="NAMESPACE/NAME", help="Send one event of this job.")
+@click.option("--reads", "--input", "reads", nargs=2, multiple=True, metavar="NAMESPACE NAME", help="What it read.")
+@click.option("--writes", nargs=2, multiple=True, metavar="NAMESPACE NAME", help="What it wrote.")
+@click.option("--type", "kind", type=_KINDS, default="COMPLETE", show_default=True, help="What happened to the run.")
+@click.option("--rows", type=click.IntRange(min=0), help="Rows written to each dataset that it wrote.")
+@click.pass_context
+def emit(
+    context: click.Context,
+    files: tuple[str, ...],
+    job: str | None,
+    reads: tuple[tuple[str, str], ...],
+    writes: tuple[tuple[str, str], ...],
+    kind: str,
+    rows: int | None,
+) -> None:
+    """Send events to Kafka and wait until they have arrived."""
+    by_flags = job is not None or reads or writes or rows is not None
+    if bool(files) == bool(by_flags):
+        raise UsageError("say what to send", remedy="give --openlineage FILE, or --job with --reads and --writes")
+    tally = Tally()
+    events: Iterator[tuple[str, LineageEvent]]
+    if files:
+        events = (found for file in files for found in _from_file(file, tally))
+    else:
+        events = iter([("the event", _from_flags(job or "", reads, writes, EventType(kind.upper()), rows))])
+    producing = _send(context, events, tally)
+    _report(context, tally, producing)
+
+
+def _send(context: click.Context, events: Iterator[tuple[str, LineageEvent]], tally: Tally) -> Producing:
+    settings = invocation(context).settings()
+    topic = catalogue(settings.topic_prefix)["events"].name
+    next_word_s = time.monotonic() + _PROGRESS_S
+    with Producing(settings.kafka) as producing:
+        for place, event in events:
+            try:
+                check(event)
+                producing.send(topic, partition_key(event), encode_single_object(event), place)
+            except EventError as error:
+                tally.reject(place, str(error))
+            if time.monotonic() > next_word_s:
+                next_word_s += _PROGRESS_S
+                note(context, f"{tally.documents} documents read, {producing.delivered} events arrived …")
+    return producing
+
+
+def _report(context: click.Context, tally: Tally, producing: Producing) -> None:
+    summary = {"documents": tally.documents, "sent": producing.delivered, "rejected": tally.rejected}
+    if invocation(context).wants_json:
+        failed = [{"place": place, "reason": error.message} for place, error in producing.failed[:_KEPT]]
+        emit_json({**summary, "failed": len(producing.failed), "rejections": tally.kept, "failures": failed})
+    for refused in tally.kept[:_SHOWN]:
+        sys.stderr.write(f"rejected: {refused['place']}: {refused['reason']}\n")
+    if tally.rejected > _SHOWN:
+        sys.stderr.write(f"rejected: {tally.rejected - _SHOWN} more\n")
+    note(context, f"{summary['documents']} read, {summary['sent']} arrived, {summary['rejected']} rejected.")
+    producing.raise_first_failure()
+    if tally.rejected:
+        context.exit(EXIT_REFUSED)
+
+
+def _from_file(file: str, tally: Tally) -> Iterator[tuple[str, LineageEvent]]:
+    with _as_path(file) as path:
+        for line, document in iter_documents(path):
+            tally.documents += 1
+            place = f"{'standard input' if file == '-' else file}, line {line}"
+            event = document if isinstance(document, Rejected) else convert(document)
+            if isinstance(event, Rejected):
+                tally.reject(place, str(event))
+            else:
+                yield place, event
+
+
+@contextmanager
+def _as_path(file: str) -> Iterator[str]:
+    """The file's path; standard input goes through a temporary file, for its form is found out by a first look."""
+    if file != "-":
+        yield file
+        return
+    with tempfile.NamedTemporaryFile(prefix="headwater-emit-") as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+        copy.flush()
+        yield copy.name
+
+
+def _from_flags(
+    job: str,
+    reads: tuple[tuple[str, str], ...],
+    writes: tuple[tuple[str, str], ...],
+    kind: EventType,
+    rows: int | None,
+) -> LineageEvent:
+    namespace, slash, name = job.rpartition("/")
+    if job and not (slash and namespace and name):
+        raise UsageError(f"--job {job!r} has no namespace", remedy="write it as namespace/name")
+    measures = () if rows is None else (Measure(rows=rows),)
+    event = LineageEvent(
+        event_id=new_event_id(),
+        event_time_us=time.time_ns() // 1000,
+        event_type=kind,
+        job=Name(namespace, name),
+        inputs=tuple(DatasetUse(*names) for names in reads),
+        outputs=tuple(DatasetUse(*names, measures=measures) for names in writes),
+        emitter="cli",
+        producer=f"headwater emit {__version__}",
+    )
+    try:
+        check(event)
+    except EventError as error:
+        raise UsageError(error.message, remedy=error.remedy) from error
+    return event

@@ -1,0 +1,78 @@
+"""Producing for commands: waits when the queue is full, knows what arrived and what did not, and why."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Final, Self
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from headwater.errors import BrokerUnavailable, HeadwaterError
+from headwater.runtime.kafka import producer_config, translate
+from headwater.runtime.models import KafkaSettings
+
+_WAIT_S: Final = 30.0
+
+
+class Producing:
+    """A producer for one command, as a context manager; when the block ends everything has arrived or failed.
+
+    `delivered` counts, `failed` holds (label, error) of what did not arrive.
+
+    Raises:
+        UsageError: librdkafka refuses its settings.
+        BrokerUnavailable: at entry, when no broker answers.
+    """
+
+    def __init__(self, kafka: KafkaSettings, *, wait_s: float = _WAIT_S) -> None:
+        self._servers = kafka.bootstrap_servers
+        self._wait_s = wait_s
+        self.delivered = 0
+        self.failed: list[tuple[str, HeadwaterError]] = []
+        try:
+            self._producer = Producer(producer_config(kafka, message_timeout_ms=int(wait_s * 1000)))
+        except KafkaException as error:
+            raise translate(error, self._servers) from error
+
+    def __enter__(self) -> Self:
+        try:
+            # Says at once that nobody is there, instead of after the time-out of the first message.
+            self._producer.list_topics(timeout=min(10.0, self._wait_s))
+        except KafkaException as error:
+            raise translate(error, self._servers) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._producer.purge()
+        left = self._producer.flush(self._wait_s + 5.0)
+        if left and kind is None:
+            raise BrokerUnavailable(f"Kafka at {self._servers} did not confirm {left} records")
+
+    def send(self, topic: str, key: bytes, value: bytes, label: str) -> None:
+        """Queue one record; waits while the queue is full. `label` names it in `failed`."""
+
+        def report(error: KafkaError | None, _message: Message) -> None:
+            if error is None:
+                self.delivered += 1
+            else:
+                self.failed.append((label, translate(error, self._servers)))
+
+        while True:
+            try:
+                self._producer.produce(topic, key=key, value=value, on_delivery=report)
+            except BufferError:
+                self._producer.poll(0.5)
+            except KafkaException as error:
+                self.failed.append((label, translate(error, self._servers)))
+                return
+            else:
+                self._producer.poll(0)
+                return
+
+    def raise_first_failure(self) -> None:
+        """Raise the error of the first record that did not arrive, if there is one."""
+        if self.failed:
+            raise self.failed[0][1]

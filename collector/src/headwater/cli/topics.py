@@ -1,0 +1,127 @@
+"""`headwater topics create`: the topics of the catalogue, on a Kafka that may have some of them already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+import click
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.cimpl import NewTopic
+
+from headwater.cli.context import invocation
+from headwater.cli.output import emit_rows, note
+from headwater.runtime.errors import EXIT_FINDING
+from headwater.runtime.kafka import client_config, translate
+from headwater_schemas.topics import Topic, catalogue
+
+_TIMEOUT_S: Final = 15.0
+_UNSUPPORTED: Final = frozenset({KafkaError._UNSUPPORTED_FEATURE, KafkaError.UNSUPPORTED_VERSION})
+_BROKERS_CHOICE: Final = -1
+
+
+@click.group()
+def topics() -> None:
+    """Create the topics of Headwater."""
+
+
+@topics.command(
+    epilog="""\b
+Examples:
+  headwater topics create --kafka broker:9092
+  headwater topics create --dry-run
+  headwater topics create --partitions 24 --replication 3
+
+\b
+Exit codes: 0 all topics exist now, 1 with --fail and one differs from the catalogue, 2 wrong usage or settings,
+3 Kafka cannot be reached or refuses.
+"""
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--partitions", type=click.IntRange(1, 1024), help="Partitions of events, openlineage and deltas.")
+@click.option("--replication", type=click.IntRange(1, 9), help="Copies of each partition; unset: the broker's default.")
+@click.option("--fail", is_flag=True, help="Exit with 1 if an existing topic differs from the catalogue.")
+@click.pass_context
+def create(context: click.Context, dry_run: bool, partitions: int | None, replication: int | None, fail: bool) -> None:
+    """Create the topics that do not exist yet. What exists is compared and left as it is."""
+    settings = invocation(context).settings()
+    wanted = _wanted(settings.topic_prefix, partitions)
+    admin = AdminClient(client_config(settings.kafka))
+    try:
+        existing = {name: len(topic.partitions) for name, topic in admin.list_topics(timeout=_TIMEOUT_S).topics.items()}
+        missing = [topic for topic in wanted if topic.name not in existing]
+        differing = _differences(admin, [topic for topic in wanted if topic.name in existing], existing)
+        if not dry_run:
+            _create(admin, missing, replication or _BROKERS_CHOICE)
+    except KafkaException as error:
+        raise translate(error, settings.kafka.bootstrap_servers) from error
+    done = "would be created" if dry_run else "created"
+    rows = [_row(topic, topic.name in existing, differing.get(topic.name, []), done) for topic in wanted]
+    emit_rows(context, rows, ["topic", "partitions", "result", "differences"])
+    if any(differing.values()):
+        note(context, "What differs was left as it is: change it with kafka-configs.sh, or keep it if it is meant so.")
+        if fail:
+            context.exit(EXIT_FINDING)
+
+
+def _wanted(prefix: str, partitions: int | None) -> list[Topic]:
+    found = list(catalogue(prefix).values())
+    most = max(topic.partitions for topic in found)
+    if partitions is None:
+        return found
+    return [replace(topic, partitions=partitions) if topic.partitions == most else topic for topic in found]
+
+
+def _row(topic: Topic, exists: bool, differences: list[str], done: str) -> dict[str, object]:
+    result = ("differs" if differences else "exists") if exists else done
+    return {"topic": topic.name, "partitions": topic.partitions, "result": result, "differences": differences}
+
+
+def _create(admin: AdminClient, missing: Iterable[Topic], replication: int) -> None:
+    new = [
+        NewTopic(topic.name, num_partitions=topic.partitions, replication_factor=replication, config=dict(topic.config))
+        for topic in missing
+    ]
+    if not new:
+        return
+    for name, future in admin.create_topics(new, operation_timeout=_TIMEOUT_S).items():
+        try:
+            future.result(2 * _TIMEOUT_S)
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code in _UNSUPPORTED:
+                # librdkafka's in-process broker knows no CreateTopics; it makes a topic when somebody asks for it.
+                admin.list_topics(name, timeout=_TIMEOUT_S)
+            elif code != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else was faster: as good
+                raise
+
+
+def _differences(admin: AdminClient, topics_: list[Topic], partitions: Mapping[str, int]) -> dict[str, list[str]]:
+    """By topic, how it differs from the catalogue, in words."""
+    configs = _configs(admin, topics_)
+    return {
+        topic.name: [
+            *([f"{partitions[topic.name]} partitions"] if partitions[topic.name] != topic.partitions else []),
+            *(
+                f"{key}={configs[topic.name].get(key)} instead of {value}"
+                for key, value in topic.config.items()
+                if topic.name in configs and configs[topic.name].get(key) != value
+            ),
+        ]
+        for topic in topics_
+    }
+
+
+def _configs(admin: AdminClient, topics_: list[Topic]) -> dict[str, dict[str, str]]:
+    resources = [ConfigResource(ConfigResource.Type.TOPIC, topic.name) for topic in topics_]
+    found = {}
+    for resource, future in (admin.describe_configs(resources) if resources else {}).items():
+        try:
+            found[resource.name] = {key: entry.value for key, entry in future.result(_TIMEOUT_S).items()}
+        except KafkaException as error:
+            if error.args[0].code() not in _UNSUPPORTED:
+                raise
+    return found
