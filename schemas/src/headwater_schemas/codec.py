@@ -22,6 +22,7 @@ from headwater_schemas.records import ALERTS, DELTAS, POLICIES, Mirror, T, from_
 from headwater_schemas.schema import LINEAGE_EVENT, WriterSchema, reader
 from headwater_schemas.walker import Malformed
 from headwater_schemas.wire import write_event
+from headwater_schemas.wire_delta import write_delta
 
 __all__ = [
     "REASONS",
@@ -144,7 +145,7 @@ def decode(value: bytes, schemas: Schemas) -> LineageEvent | Rejected:
 
 def encode_delta(delta: GraphDelta) -> bytes:
     """The delta in single-object encoding."""
-    return _encode(DELTA, DELTAS, delta)
+    return frame_single_object(own_schema(DELTA).fingerprint, write_delta(delta))
 
 
 def decode_delta(value: bytes) -> GraphDelta:

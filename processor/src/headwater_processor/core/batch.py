@@ -17,7 +17,7 @@ from headwater_processor.core.decode import ABORT, COMPLETE, FAIL, NIL, OTHER, R
 from headwater_processor.core.lattice import ALIAS, DS, FR, JOB, NO_MIN, ONE, invert, merge
 from headwater_processor.core.pack import pack
 from headwater_processor.core.runs import Run, decode_run, encode_run, is_closed, join, keys_of, union
-from headwater_processor.core.template import Template
+from headwater_processor.core.template import Entity, Template
 from headwater_schemas.ids import edge_shard_key
 
 MINUTE_US: Final = 60_000_000
@@ -27,6 +27,7 @@ SLOT_US: Final = 300_000_000
 """Width of a slot of the learned cadence: 5 minutes."""
 
 _ZEROS12: Final = bytes(12)
+_NO_ONE: Final = (b"", b"", b"", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +219,8 @@ class Batch:
                 self._join(c, kind, event_id, run_id, template, extras, backfill, proven)
         elif kind == COMPLETE:
             if not backfill:
-                payload = _who(event_id, run_id, template)
                 for key in template.outputs:
-                    self._credit(key, c, payload)
+                    self._credit(key, c, event_id, run_id, template)
         elif kind in (FAIL, ABORT):
             for key in template.outputs:
                 fresh = self._fresh_of(key)
@@ -229,14 +229,16 @@ class Batch:
     def _fresh_of(self, key: bytes) -> list[Any]:
         fresh = self._fresh.get(key)
         if fresh is None:
-            fresh = self._fresh[key] = [0, b"", 0, 0, 0]
+            fresh = self._fresh[key] = [0, _NO_ONE, 0, 0, 0]
         return fresh
 
-    def _credit(self, key: bytes, c: int, payload: bytes) -> None:
-        """A proven write of dataset `key` at `c`."""
-        fresh = self._fresh_of(key)
-        if c > fresh[0] or (c == fresh[0] and payload > fresh[1]):
-            fresh[0], fresh[1] = c, payload
+    def _credit(self, key: bytes, c: int, event_id: bytes, run_id: bytes, template: Template) -> None:
+        """A proven write of dataset `key` at `c`. Who proved it is put together at the end: most are overtaken."""
+        fresh = self._fresh.get(key)
+        if fresh is None:
+            fresh = self._fresh[key] = [0, _NO_ONE, 0, 0, 0]
+        if c > fresh[0] or (c == fresh[0] and event_id > fresh[1][0]):
+            fresh[0], fresh[1] = c, (event_id, run_id, template.job_key, template.emitter)
         self._proofs.add((key, c // SLOT_US))
 
     def _measured(
@@ -262,7 +264,7 @@ class Batch:
             if dropped and key in dropped and key not in template.outputs:
                 continue
             if proving and (rows > 0 or 0 <= first <= last):
-                self._credit(key, c, _who(event_id, run_id, template))
+                self._credit(key, c, event_id, run_id, template)
                 proven = True
             if through > 0 and kind != FAIL and kind != ABORT:
                 fresh = self._fresh_of(key)
@@ -354,7 +356,7 @@ class Batch:
                 self._name(key, b"d" + key)
         self._settle_runs(out)
         for key, fresh in self._fresh.items():
-            out.fr += (key, FR.pack(fresh[0], fresh[2], fresh[3], fresh[4]) + fresh[1])
+            out.fr += (key, FR.pack(fresh[0], fresh[2], fresh[3], fresh[4]) + (_who(*fresh[1]) if fresh[0] else b""))
             self._name(key, b"f" + key)
             if fresh[0]:
                 self._writer(key, out)
@@ -533,6 +535,12 @@ class Batch:
                 said.offsets = [part for at in sorted(gathered.offsets) for part in (at, *gathered.offsets[at])]
             shard = key[0] % self._rules.shards
             known, token = self._know.runs.get(key, (None, b""))
+            if known is not None and _only_alive(known, said):
+                # A heartbeat: nothing to write but that it lives. The record is this worker's own, so it may be changed.
+                known.seen = max(known.seen, said.seen)
+                known.running = max(known.running, said.running)
+                ro_add.setdefault(shard, []).extend((str(known.seen).encode(), key))
+                continue
             run = said if known is None else join(known, said)
             closed = is_closed(run)
             if known is None or _news(known, run):
@@ -559,10 +567,13 @@ class Batch:
         idle = run.idle > 0 and (grown or known is None or known.idle != run.idle)
         if not (credit or failure or idle):
             return
-        payload = run.credit[1] + key[12:] + key[:12] + (run.credit[2] or _ZEROS12)
+        c, event_id, emitter = run.credit
         for dataset in keys_of(run.outputs):
             if credit:
-                self._credit(dataset, run.credit[0], payload)
+                fresh = self._fresh_of(dataset)
+                if c > fresh[0] or (c == fresh[0] and event_id > fresh[1][0]):
+                    fresh[0], fresh[1] = c, (event_id, key[12:], key[:12], emitter)
+                self._proofs.add((dataset, c // SLOT_US))
             if failure or idle:
                 fresh = self._fresh_of(dataset)
                 fresh[3] = max(fresh[3], run.failed[0])
@@ -606,9 +617,30 @@ def _scored(scores: dict[bytes, int]) -> list[bytes]:
     return [part for key, score in scores.items() for part in (str(score).encode(), key)]
 
 
-def _who(event_id: bytes, run_id: bytes, template: Template) -> bytes:
-    emitter = template.emitter
-    return event_id + run_id + (template.job_key or _ZEROS12) + (emitter.key if emitter is not None else _ZEROS12)
+def _who(event_id: bytes, run_id: bytes, job_key: bytes, emitter: Entity | bytes | None) -> bytes:
+    """The payload of a freshness record."""
+    key = emitter if isinstance(emitter, bytes) else emitter.key if emitter is not None else _ZEROS12
+    return event_id + run_id + (job_key or _ZEROS12) + (key or _ZEROS12)
+
+
+def _only_alive(known: Run, said: Run) -> bool:
+    """Whether a batch says nothing of an open run but that it runs, within the minute that was written."""
+    return (
+        said.seen // MINUTE_US <= known.seen // MINUTE_US
+        and not said.offsets
+        and not said.idle
+        and not said.complete[0]
+        and not said.failed[0]
+        and not known.complete[0]
+        and not known.failed[0]
+        and not said.started
+        and said.first >= known.first
+        and said.flags == known.flags
+        and said.inputs == known.inputs
+        and said.outputs == known.outputs
+        and said.runtime[2] == known.runtime[2]
+        and not said.parent[0]
+    )
 
 
 def _news(known: Run, run: Run) -> bool:

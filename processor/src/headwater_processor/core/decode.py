@@ -12,6 +12,7 @@ checked read and nothing else, and no payload can shift its neighbours.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -82,6 +83,36 @@ class Columns:
 _REFUSED: Final = bytes(HEAD)
 
 
+def _small_numbers() -> dict[bytes, int]:
+    """Every varint of one and two bytes: most of what is said."""
+    table = {bytes((low,)): (low >> 1) ^ -(low & 1) for low in range(128)}
+    for high in range(128):
+        for low in range(128):
+            number = low | high << 7
+            table[bytes((low | 0x80, high))] = (number >> 1) ^ -(number & 1)
+    return table
+
+
+_NUMBERS: Final = _small_numbers()
+
+
+_NO_LINKS: Final = bytes(4)
+_SHORT_REGION: Final = 18
+_KNOWN_MAX: Final = 50_000
+_MEASURES_MAX: Final = 8
+"""Measures of a record that are read here; records with more take the checked road."""
+_VARINT: Final = re.compile(rb"[\x80-\xff]*[\x00-\x7f]")
+_ONE_VARINT: Final = rb"(?:[\x80-\xff]{0,8}[\x00-\x7f])"
+_REGIONS: Final = {
+    2 * n: re.compile(
+        (b"\x00" if n == 0 else re.escape(bytes((2 * n,))) + _ONE_VARINT + b"{%d}\x00" % (8 * n)) + _ONE_VARINT + b"{2}",
+        re.DOTALL,
+    )
+    for n in range(_MEASURES_MAX + 1)
+}
+"""By the byte of the count: the measures as one block, the end of the array, two nominal times."""
+
+
 class _NotPlain(Exception):
     """This record needs the checked reader."""
 
@@ -99,6 +130,7 @@ class BatchDecoder:
         self._old: dict[bytes, dict[bytes, Template]] = {}
         self._fast: dict[bytes, WriterSchema] = {}
         self._count = 0
+        self._extras: dict[bytes, Extras] = {}
         self.tails_decoded = 0
         self.records_checked = 0
 
@@ -148,7 +180,7 @@ class BatchDecoder:
         extras = None
         if value[begin + _LINKS : at] != _PLAIN:
             try:
-                extras, at = _read_extras(value, begin + _LINKS)
+                extras, at = _read_extras(value, begin + _LINKS, self._extras)
             except (_NotPlain, IndexError):
                 return self._checked(value)
         head = value[begin : begin + HEAD]
@@ -244,8 +276,37 @@ def _drop_bad_times(out: Columns) -> None:
     out.times = out.times[keep]
 
 
-def _read_extras(value: bytes, at: int) -> tuple[Extras, int]:
-    """Links, measures and nominal times from `at` on, if they are in the plain form every encoder writes."""
+def _read_extras(value: bytes, at: int, known: dict[bytes, Extras]) -> tuple[Extras, int]:
+    """Links, measures and nominal times from `at` on, if they are in the plain form every encoder writes.
+
+    Without links the whole is varints up to the tail, so a pattern finds its end; short ones (no offsets) repeat, and are
+    looked up.
+    """
+    if value[at : at + 4] == _NO_LINKS:
+        at += 4
+        pattern = _REGIONS.get(value[at])
+        found = pattern.match(value, at) if pattern is not None else None
+        if found is None:
+            raise _NotPlain
+        region = found.group()
+        extras = known.get(region)
+        if extras is None:
+            extras = _extras(region, b"")
+            if len(region) <= _SHORT_REGION:
+                if len(known) >= _KNOWN_MAX:
+                    known.clear()
+                known[region] = extras
+        return extras, found.end()
+    parent, at = _read_links(value, at)
+    pattern = _REGIONS.get(value[at])
+    found = pattern.match(value, at) if pattern is not None else None
+    if found is None:
+        raise _NotPlain
+    return _extras(found.group(), parent), found.end()
+
+
+def _read_links(value: bytes, at: int) -> tuple[bytes, int]:
+    """The parent run, and where the measures begin."""
     parent = b""
     for link, width in enumerate(_LINK_WIDTHS):
         flag = value[at]
@@ -256,39 +317,24 @@ def _read_extras(value: bytes, at: int) -> tuple[Extras, int]:
             at += width
         elif flag:
             raise _NotPlain
-    count = value[at]
-    at += 1
+    return parent, at
+
+
+def _extras(region: bytes, parent: bytes) -> Extras:
+    numbers = [_NUMBERS[each] if len(each) < 3 else _number(each) for each in _VARINT.findall(region)]
     measures: list[MeasureRow] = []
-    if count:
-        if (
-            count & 1 or count > 126
-        ):  # a negative count, or 64 and more: blocks and long counts are for the checked reader
-            raise _NotPlain
-        numbers, at = _varints(value, at, 8 * (count >> 1))
-        if value[at]:
-            raise _NotPlain
-        at += 1
-        measures = [tuple(numbers[i : i + 8]) for i in range(0, len(numbers), 8)]  # type: ignore[misc]  # 8 each, by construction
-    nominal, at = _varints(value, at, 2)
-    return Extras(measures, nominal[1], parent), at
+    if len(numbers) > 3:  # count, eight each, the end of the array, two nominal times
+        measures = [tuple(numbers[i : i + 8]) for i in range(1, len(numbers) - 3, 8)]  # type: ignore[misc]  # 8 each
+    return Extras(measures, numbers[-1], parent)
 
 
-def _varints(value: bytes, at: int, count: int) -> tuple[list[int], int]:
-    numbers = []
-    for _ in range(count):
-        byte = value[at]
-        at += 1
-        number = byte & 0x7F
-        shift = 7
-        while byte >= 128:
-            if shift > 56:
-                raise _NotPlain
-            byte = value[at]
-            at += 1
-            number |= (byte & 0x7F) << shift
-            shift += 7
-        numbers.append((number >> 1) ^ -(number & 1))
-    return numbers, at
+def _number(varint: bytes) -> int:
+    """A zig-zag varint of any length up to 9 bytes."""
+    number = shift = 0
+    for byte in varint:
+        number |= (byte & 0x7F) << shift
+        shift += 7
+    return (number >> 1) ^ -(number & 1)
 
 
 def _check_measures(extras: Extras, template: Template) -> None:
