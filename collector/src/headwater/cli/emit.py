@@ -89,6 +89,7 @@ def emit(
     if files:
         events = (found for file in files for found in _from_file(file, tally))
     else:
+        tally.documents = 1
         events = iter([("the event", _from_flags(job or "", reads, writes, EventType(kind.upper()), rows))])
     producing = _send(context, events, tally)
     _report(context, tally, producing)

@@ -117,7 +117,7 @@ def _built(entry: Entry) -> Policy:
         raise _Wrong("alias_of needs an exact dataset, without * and ?")
     texts = {field: _text(entry, field) for field in _TEXTS}
     return Policy(
-        subject=texts["subject"] or f"{kind.value.lower()}:{namespace}/{name}",
+        subject=texts["subject"] or _default_subject(kind, namespace, name),
         namespace=namespace,
         name=name,
         kind=kind,
@@ -133,6 +133,10 @@ def _built(entry: Entry) -> Policy:
         tags=_tags(entry),
         description=texts["description"],
     )
+
+
+def _default_subject(kind: PolicyKind, namespace: str, name: str) -> str:
+    return f"{kind.value.lower()}:{namespace}/{name}" if namespace else f"{kind.value.lower()}:{name}"
 
 
 def _refuse_unknown(entry: Entry) -> None:

@@ -1,0 +1,56 @@
+# What can be done here. On a fresh clone `make demo` and `make test` do all their own set-up;
+# all they need is Python 3.11 or newer (PYTHON=python3.12 make … chooses one).
+
+PYTHON ?= python3
+VENV   ?= .venv
+ARGS   ?=
+
+BIN       := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format types contracts check bench clean
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## Make .venv with everything that development needs
+
+# Only pyproject.toml decides what is installed: the packages themselves are used where they are.
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Headwater needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) --version 2>&1); try PYTHON=python3.12 make …" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "No venv can be made; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Installing into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED) ## Run the whole system on this machine and watch it live; Ctrl-C stops it
+	@$(BIN)/headwater demo $(ARGS)
+
+test: $(INSTALLED) ## Run the tests; ARGS="-k freshness" chooses, ARGS=--require-services allows no skip
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED) ## Look for mistakes and for code that is not formatted
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(INSTALLED) ## Format the code
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+types: $(INSTALLED) ## Check the types
+	@$(BIN)/mypy
+
+contracts: $(INSTALLED) ## Check which package imports which
+	@$(BIN)/lint-imports
+
+check: lint types contracts test ## All of these
+
+bench: $(INSTALLED) ## Measure on real Kafka and Redis; ARGS="--events 1000000 --output json"
+	@$(BIN)/headwater bench $(ARGS)
+
+clean: ## Remove what was made here
+	rm -rf $(VENV) .cache .headwater dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
