@@ -7,12 +7,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
 import redis
@@ -171,6 +173,7 @@ class Worker:
         gc.set_threshold(100_000, 20, 50)
         for part in (self.engine, self.shards, self.follower, self.prover, self.source):
             part.start()
+        _name_threads()
 
     def stop(self) -> None:
         """Finish what is in hand, commit, leave the group, end the threads. Safe to call twice."""
@@ -350,8 +353,8 @@ class Worker:
         self._owner_store.stop(owned.fence, reason)
         self.source.stop_partition(owned, reason)
 
-    def _on_named(self, shards: int) -> None:
-        self.shards.named(shards)
+    def _on_named(self, behind: bool) -> None:
+        self.shards.named(behind)
 
     def _shards_alive(self) -> None:
         self.shards.pulse()
@@ -394,3 +397,12 @@ class Worker:
 
     def _judge_settings(self) -> JudgeSettings:
         return replace(self.config.judge, born_us=self.store.born_us)
+
+
+def _name_threads() -> None:
+    """Tell the kernel what our threads are called, so that `top -H` and `headwater bench` can tell them apart."""
+    tasks = Path("/proc/self/task")
+    for thread in threading.enumerate():
+        if thread.name.startswith("headwater-") and tasks.is_dir():
+            with contextlib.suppress(OSError):
+                (tasks / str(thread.native_id) / "comm").write_text(thread.name.replace("headwater-", "hw-"))

@@ -128,6 +128,8 @@ class KafkaSource:
         self.rebalances = 0
         self.polled = 0
         self.consume_s = 0.0
+        self.began: tuple[float, float] | None = None
+        """When the first record came: the clock, and the CPU seconds of this process by then."""
 
     # ---- from other threads ----------------------------------------------------------------------------------------
 
@@ -221,6 +223,8 @@ class KafkaSource:
         first = consumer.poll(_IDLE_POLL_S)
         if first is None:
             return []
+        if self.began is None:
+            self.began = (time.time(), time.process_time())
         started = time.thread_time()
         messages = [first, *consumer.consume(self._batch_records - 1, 0.0)]
         if self._linger_s and len(messages) < self._batch_records // 16:

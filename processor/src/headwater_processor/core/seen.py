@@ -35,6 +35,8 @@ def hash_ids(ids: bytes, secret: tuple[int, int]) -> U64:
     words = np.frombuffer(ids, "<u8").reshape(-1, 2)
     h = (words[:, 0] ^ np.uint64(secret[0])) * _M1
     h ^= h >> _S32
+    h *= _M2  # twice before the second word: after one round the top bits of both words can be chosen to cancel out
+    h ^= h >> _S29
     h += words[:, 1] ^ np.uint64(secret[1])
     h *= _M2
     h ^= h >> _S29

@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 POLLS_MAX: Final = 2
 """Polls that wait for the engine: one to plan while the next is fetched. More would only add latency."""
 
+BEHIND_RECORDS: Final = 2000
+"""A poll of so many records was waiting for us: a backlog is being read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -63,7 +66,7 @@ class Engine:
         stats: EngineStats,
         on_reset: Callable[[Owned, str], None],
         on_stopped: Callable[[Owned, str], None],
-        on_named: Callable[[int], None],
+        on_named: Callable[[bool], None],
         on_applied: Callable[[], None] = lambda: None,
     ) -> None:
         self.rules = rules
@@ -183,7 +186,9 @@ class Engine:
                 if not safe:
                     self._abandon(owned)
                     continue
+                sending = time.thread_time()
                 self._store.send(calls)
+                self.stats.apply_s += time.thread_time() - sending
                 pending = _Pending(calls, owned)
             else:
                 self._done()
@@ -288,7 +293,7 @@ class Engine:
         if longest > self._limits.outbox_max:
             self._outbox_full = True
         if named:
-            self._on_named(named)
+            self._on_named(sum(call.plan.records for call in pending.calls) >= BEHIND_RECORDS)
         self._done()
 
     def _applied(self, owned: Owned, call: Call, outcome: Applied) -> None:

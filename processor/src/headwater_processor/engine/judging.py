@@ -315,6 +315,8 @@ class Judging:
         if previous is not None and _same(previous, status):
             return
         updates[member] = status
+        if previous is None and member[:1] == b"j" and not status.unlinked:
+            return  # a job that hangs on both sides: nothing to say until that changes
         writes.statuses += (member, judged(status).pack())
         writes.names += (judge.shard.number, b"s" + member)
 

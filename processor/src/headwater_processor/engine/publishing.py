@@ -34,11 +34,12 @@ from headwater_schemas.ids import KEY_BYTES, shard_of
 
 log = logging.getLogger(__name__)
 
-ENTRIES_MAX: Final = 500
+ENTRIES_MAX: Final = 2000
 """Outbox entries of a shard taken in one round: bounds the transaction that reads their images."""
 NAMES_MAX: Final = 4000
 HISTORY: Final = 10
-_LIMITED: Final = (b"f", b"r")
+_LIMITED: Final = {b"f": 1, b"r": 5}
+"""What is published at most once per interval, and how many intervals: a job's runs carry its history, the dearest image."""
 _NEIGHBOURS_MAX: Final = 10_000
 
 
@@ -128,7 +129,7 @@ class Drain:
                 if name not in waiting:
                     due = now
                     if name[:1] in _LIMITED:
-                        due = shard.published.get(_limit_key(name), -1e9) + self._interval_s
+                        due = shard.published.get(_limit_key(name), -1e9) + self._interval_s * _LIMITED[name[:1]]
                     waiting[name] = (due, at)
         shard.taken += len(entries)
         ready = [name for name, (due, _) in waiting.items() if due <= now]
@@ -210,7 +211,7 @@ class Drain:
         self._publisher.delta(delta.key, encode_delta(delta))
 
     def _history(self, job: bytes, keys: list[bytes], facts: Facts, now_us: int) -> JobHistory | None:
-        runs = {key: decode_run(facts.run[key][8:]) for key in keys if key in facts.run}
+        runs = _worth_showing({key: decode_run(facts.run[key][8:]) for key in keys if key in facts.run})
         if not runs:
             return None
         self._names.learn(keys_named_by(runs.values()))
@@ -230,7 +231,7 @@ class Drain:
             if name[:1] in _LIMITED:
                 shard.published[_limit_key(name)] = now
         if len(shard.published) > 100_000:
-            shard.published = {k: at for k, at in shard.published.items() if at > now - self._interval_s}
+            shard.published = {k: at for k, at in shard.published.items() if at > now - 5 * self._interval_s}
         keep = min((at for _, at in shard.waiting.values()), default=shard.taken)
         wake: dict[bytes, None] = {}
         for name in all_names:
@@ -252,6 +253,15 @@ class _Texts(dict[bytes, str]):
     def get(self, key: bytes, default: Any = None) -> Any:
         name = self._names.get(key)
         return str(name) if name is not None else default
+
+
+def _worth_showing(runs: dict[bytes, Run]) -> dict[bytes, Run]:
+    """Of many runs the newest by start and the last that succeeded: no other can be in the history."""
+    if len(runs) <= HISTORY:
+        return runs
+    order = sorted(runs, key=lambda key: (runs[key].started or runs[key].first, key), reverse=True)
+    best = max(runs, key=lambda key: (runs[key].complete[0], key))
+    return {key: runs[key] for key in {*order[:HISTORY], best}}
 
 
 def merge_history(old: JobHistory, fresh: Sequence[RunImage]) -> JobHistory:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from headwater.cli.context import invocation
 from headwater.runtime.kafka import client_config, consumer_config, producer_config
 from headwater.runtime.models import Settings
 from headwater.runtime.redis import check_policy, connect
@@ -135,8 +136,9 @@ def _report(worker: Worker, wall_s: float) -> dict[str, Any]:
         "images": worker.shards.drain.images if worker.started else 0,
         "stages_s": {
             "consume": worker.source.consume_s, "decode": stats.decode_s, "plan": stats.plan_s, "apply": stats.apply_s,
-            "letters": stats.letters_s,
+            "publish": worker.shards.publish_s, "judge": worker.shards.judge_s, "letters_wait": stats.letters_s,
         } if worker.started else {},
+        "began": worker.source.began if worker.started else None,
     }  # fmt: skip
 
 
@@ -205,7 +207,7 @@ def worker(ctx: click.Context, processes: int) -> None:
     """Run a worker: consume events, keep the state, publish deltas and alerts."""
     if ctx.invoked_subcommand is not None:
         return
-    settings: Settings = ctx.obj.settings
+    settings: Settings = invocation(ctx).settings()
     if processes > 1:
         ctx.exit(run_many(processes, _arguments_before_worker()))
     report = os.environ.get("HEADWATER_UP_REPORT")
@@ -223,7 +225,7 @@ def resume(ctx: click.Context, partition: int, skip_lost: bool) -> None:
     """
     from headwater_processor.local.resume import resume_partition
 
-    click.echo(resume_partition(ctx.obj.settings, partition, skip_lost=skip_lost))
+    click.echo(resume_partition(invocation(ctx).settings(), partition, skip_lost=skip_lost))
 
 
 def _arguments_before_worker() -> list[str]:

@@ -1,0 +1,1 @@
+"""How `headwater bench` measures: a place of its own, a worker as users start it, figures from the outside."""

@@ -1,0 +1,193 @@
+"""How long an event takes to be seen: from the moment it was meant to be sent to its dataset's image on the deltas.
+
+Open loop: events leave at fixed moments whatever happened to those before, and their event time is the intended
+moment, so a stall counts against every event that it delays. An event is seen when an image says that its dataset was
+written at its time or later (under load an image may stand for several events; each of them counts).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from headwater.runtime.kafka import client_config, producer_config
+from headwater_processor.local.bench.bench import Bench
+from headwater_processor.local.bench.place import Place
+from headwater_processor.local.bench.worker import BenchWorker
+from headwater_processor.local.workload import Record, Workload
+from headwater_schemas.codec import Rejected, decode, decode_delta
+from headwater_schemas.events import EventType, LineageEvent, Name
+from headwater_schemas.naming import canonical_dataset
+from headwater_schemas.registry import SchemaStore
+
+LEFT_OUT_S: Final = 3.0
+"""Of the beginning: caches fill, connections open."""
+_AFTER_S: Final = 3.0
+_PREPARE_S: Final = 1.0
+_PREFIX: Final = b"DATASET|FRESHNESS|"
+_PROVING: Final = (EventType.RUNNING, EventType.OTHER)
+
+
+@dataclass(slots=True)
+class Schedule:
+    """What is sent when. `writes` holds, by dataset, the times at which it is written, rising."""
+
+    times_us: list[int] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    writes: dict[Name, deque[int]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the consumer saw: latencies in microseconds of events after `from_us`."""
+
+    from_us: int
+    waiting: dict[Name, deque[int]]
+    latencies_us: list[int] = field(default_factory=list)
+
+    def image(self, dataset: Name, last_write_us: int, now_us: int) -> None:
+        """A dataset's freshness was published."""
+        times = self.waiting.get(dataset)
+        while times and times[0] <= last_write_us:
+            sent_us = times.popleft()
+            if sent_us >= self.from_us:
+                self.latencies_us.append(now_us - sent_us)
+
+    def not_seen(self) -> int:
+        """Events that no image has answered."""
+        return sum(time_us >= self.from_us for times in self.waiting.values() for time_us in times)
+
+
+def prepare(source: Workload, start_us: int, count: int, step_us: int) -> Schedule:
+    """The next `count` events of a workload, one every `step_us` from `start_us`."""
+    schedule, store = Schedule(), SchemaStore()
+    for number in range(count):
+        time_us = start_us + number * step_us
+        record = source.next(time_us)
+        schedule.times_us.append(time_us)
+        schedule.records.append(record)
+        event = decode(record.value, store)
+        if not isinstance(event, Rejected) and event.event_time_us == time_us:  # a duplicate carries its first time
+            for dataset in written_by(event):
+                schedule.writes.setdefault(dataset, deque()).append(time_us)
+    return schedule
+
+
+def written_by(event: LineageEvent) -> list[Name]:
+    """The datasets that this event proves to be written."""
+    if event.event_type is EventType.COMPLETE:
+        uses = event.outputs
+    elif event.event_type in _PROVING:
+        uses = tuple(use for use in event.outputs if any(measure.rows > 0 for measure in use.measures))
+    else:
+        uses = ()
+    return list(dict.fromkeys(canonical_dataset(use.namespace, use.name) for use in uses))
+
+
+def measure_latency(bench: Bench, here: Place, running: BenchWorker, *, wide: bool) -> dict[str, Any]:
+    """Send at the plan's rate and watch the deltas; the figures of the latency."""
+    plan = bench.plan
+    step_us, count = 1_000_000 // plan.rate, int(plan.latency_s * plan.rate)
+    source = Workload(seed=plan.seed + 1, datasets=plan.datasets, wide=wide)
+    # The first round is thrown away: it says how long preparing takes, so that the second is ready in time.
+    began = time.monotonic()
+    prepare(Workload(seed=plan.seed, datasets=plan.datasets, wide=wide), 0, max(1, count // 10), step_us)
+    lead_us = int((time.monotonic() - began) * 12e6 + _PREPARE_S * 1e6)
+    start_us = time.time_ns() // 1000 + lead_us
+    schedule = prepare(source, start_us, count, step_us)
+    seen = Seen(start_us + int(min(LEFT_OUT_S, plan.latency_s / 2) * 1e6), schedule.writes)
+    behind_us = _run(bench, here, running, schedule, seen)
+    return {
+        **summary(seen.latencies_us),
+        "rate_per_second": plan.rate,
+        "seconds": plan.latency_s,
+        "left_out_seconds": min(LEFT_OUT_S, plan.latency_s / 2),
+        "not_seen": seen.not_seen(),
+        "sender_behind_ms_max": round(behind_us / 1000, 3),
+    }
+
+
+def _run(bench: Bench, here: Place, running: BenchWorker, schedule: Schedule, seen: Seen) -> int:
+    consumer = _consumer(here)
+    ended = threading.Event()
+    watching = threading.Thread(target=_watch, args=(consumer, seen, ended), name="bench-deltas", daemon=True)
+    watching.start()
+    try:
+        behind_us = _send(bench, here, running, schedule)
+        deadline = time.monotonic() + _AFTER_S
+        while seen.not_seen() and time.monotonic() < deadline:
+            bench.pause(0.05)
+    finally:
+        ended.set()
+        watching.join(10.0)
+        consumer.close()
+    return behind_us
+
+
+def _consumer(here: Place) -> Consumer:
+    consumer = Consumer(
+        {
+            **client_config(here.settings.kafka),
+            "group.id": f"{here.name}-reader",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 100,
+        }
+    )
+    consumer.assign([TopicPartition(here.topic("deltas"), number, 0) for number in range(here.partitions)])
+    return consumer
+
+
+def _watch(consumer: Consumer, seen: Seen, ended: threading.Event) -> None:
+    while not ended.is_set():
+        message = consumer.poll(0.1)
+        if message is None or message.error() is not None:
+            continue
+        now_us = time.time_ns() // 1000
+        value = message.value()
+        if value and (message.key() or b"").startswith(_PREFIX):
+            delta = decode_delta(value)
+            if delta.freshness is not None:
+                seen.image(Name(delta.namespace, delta.name), delta.freshness.last_write_us, now_us)
+
+
+def _send(bench: Bench, here: Place, running: BenchWorker, schedule: Schedule) -> int:
+    """Send everything at its time; returns by how many microseconds the sender was late at most."""
+    producer = Producer({**producer_config(here.settings.kafka), "linger.ms": 0})
+    topic, behind_us = here.topic("events"), 0
+    producer.list_topics(topic, 10.0)
+    for number, (time_us, record) in enumerate(zip(schedule.times_us, schedule.records, strict=True)):
+        wait_us = time_us - time.time_ns() // 1000
+        if wait_us > 0:
+            bench.pause(wait_us / 1e6)
+        else:
+            behind_us = max(behind_us, -wait_us)
+        producer.produce(topic, record.value, record.key)
+        producer.poll(0)
+        if number % 1000 == 0:
+            running.check()
+            bench.check()
+    producer.flush(10.0)
+    return behind_us
+
+
+def summary(latencies_us: Sequence[int]) -> dict[str, Any]:
+    """Percentiles in milliseconds by nearest rank; None without samples."""
+    ordered = sorted(latencies_us)
+
+    def rank(share: float) -> float | None:
+        return round(ordered[max(0, -int(-share * len(ordered) // 1) - 1)] / 1000, 3) if ordered else None
+
+    return {
+        "samples": len(ordered),
+        "p50_ms": rank(0.5),
+        "p99_ms": rank(0.99),
+        "p99_9_ms": rank(0.999),
+        "max_ms": rank(1.0),
+    }

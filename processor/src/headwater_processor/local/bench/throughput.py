@@ -1,0 +1,126 @@
+"""How much CPU a full topic costs: the worker reads it to its end while we watch from outside.
+
+It counts from the first record consumed (the worker says when that was, and what it had used by then) to the moment at
+which everything is applied and published: every fence at the end of its partition, every outbox empty.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from headwater.runtime.errors import RefusedError
+from headwater_processor.local.bench import process
+from headwater_processor.local.bench.bench import Bench
+from headwater_processor.local.bench.fill import Filled
+from headwater_processor.local.bench.place import Place
+from headwater_processor.local.bench.worker import BenchWorker
+
+_LOOK_S: Final = 0.1
+_STUCK_S: Final = 90.0
+_SAY_EVERY_S: Final = 2.0
+_COUNTERS: Final = ("applied", "dup", "late", "future", "undeduped", "bad")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen at one moment. Times in seconds; `at_s` is the wall clock."""
+
+    at_s: float
+    next: int
+    left_to_publish: int
+    worker_s: float
+    redis_s: float
+    threads_s: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A run that came to its end."""
+
+    looks: tuple[Look, ...]
+    peak_rss_bytes: int
+
+    @property
+    def end(self) -> Look:
+        """The first moment at which nothing was left."""
+        return self.looks[-1]
+
+    def applied_at_s(self) -> float:
+        """When the last record was seen to be applied."""
+        return next(look.at_s for look in self.looks if look.next == self.end.next)
+
+    def before(self, at_s: float) -> Look:
+        """The last moment seen before this time."""
+        return next((look for look in reversed(self.looks) if look.at_s <= at_s), self.looks[0])
+
+
+def redis_cpu_s(here: Place) -> float:
+    """CPU seconds of the whole Redis server: user and system, its children too."""
+    said = cast("dict[str, float]", here.redis.info("cpu"))
+    names = ("used_cpu_user", "used_cpu_sys", "used_cpu_user_children", "used_cpu_sys_children")
+    return float(sum(said.get(name, 0.0) for name in names))
+
+
+def used_memory_bytes(here: Place) -> int:
+    """Memory that Redis uses for everything."""
+    return int(cast("dict[str, int]", here.redis.info("memory"))["used_memory"])
+
+
+def watch(bench: Bench, here: Place, running: BenchWorker, filled: Filled) -> Watched:
+    """Look until everything is applied and published. Raises RefusedError when the worker ends or nothing moves."""
+    looks: list[Look] = []
+    moved = say_at = time.monotonic()
+    while True:
+        look = _look(here, running)
+        now = time.monotonic()
+        if looks and (look.next, look.left_to_publish) != (looks[-1].next, looks[-1].left_to_publish):
+            moved = now
+        looks.append(look)
+        if look.next >= filled.events and not look.left_to_publish:
+            return Watched(tuple(looks), process.peak_rss_bytes(running.pid))
+        running.check()
+        if now - moved > _STUCK_S:
+            raise RefusedError(
+                f"nothing has moved for {_STUCK_S:.0f} s at {look.next:,} of {filled.events:,} records and "
+                f"{look.left_to_publish} outbox entries; the worker's log ends:\n{running.last_words()}"
+            )
+        if look.next and now > say_at:
+            say_at = now + _SAY_EVERY_S
+            bench.say(f"  {look.next:,} of {filled.events:,} records are applied")
+        bench.pause(_LOOK_S)
+
+
+def _look(here: Place, running: BenchWorker) -> Look:
+    shards = here.settings.processor.shards
+    pipe = here.redis.pipeline(transaction=False)
+    for partition in range(here.partitions):
+        pipe.hget(here.key(f"f:{partition}"), "next")
+    for shard in range(shards):
+        pipe.llen(here.key(f"o:{shard}"))
+        pipe.llen(here.key(f"ao:{shard}"))
+    answers = [int(value or 0) for value in pipe.execute()]
+    try:
+        used, threads = process.cpu_s(running.pid), process.threads_s(running.pid)
+    except OSError as error:
+        running.check()
+        raise RefusedError(f"the worker's process is gone; its log ends:\n{running.last_words()}") from error
+    applied = sum(answers[: here.partitions])
+    return Look(time.time(), applied, sum(answers[here.partitions :]), used, redis_cpu_s(here), threads)
+
+
+def counts(here: Place) -> dict[str, int]:
+    """What became of the records, added up over partitions."""
+    total = dict.fromkeys(_COUNTERS, 0)
+    for partition in range(here.partitions):
+        values = cast("list[bytes | None]", here.redis.hmget(here.key(f"f:{partition}"), list(_COUNTERS)))
+        for name, value in zip(_COUNTERS, values, strict=True):
+            total[name] += int(value or 0)
+    return total
+
+
+def seen_bytes(here: Place) -> int:
+    """Memory of the keys that remember event ids."""
+    keys = list(here.redis.scan_iter(match=here.key("s:*"), count=1000))
+    return sum(int(cast("Any", here.redis.memory_usage(key, samples=0)) or 0) for key in keys)
