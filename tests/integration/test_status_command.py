@@ -9,6 +9,7 @@ import redis
 from click.testing import CliRunner, Result
 from tests.support.state_writer import StateWriter
 
+from headwater.cli.context import Invocation
 from headwater_processor.core.alerts import Machine, State, fingerprint
 from headwater_processor.local.status_cli import status
 from headwater_processor.local.trace_cli import trace
@@ -38,8 +39,8 @@ def state(redis_client: redis.Redis, redis_db: str, monkeypatch: pytest.MonkeyPa
     return writer
 
 
-def run_status(*arguments: str) -> Result:
-    return CliRunner().invoke(status, arguments)
+def run_status(*arguments: str, output: str = "table") -> Result:
+    return CliRunner().invoke(status, arguments, obj=Invocation(output=output))
 
 
 @pytest.mark.usefixtures("state")
@@ -53,9 +54,8 @@ def test_status_shows_the_worst_first_with_owner_and_reason() -> None:
 
 
 @pytest.mark.usefixtures("state")
-def test_status_as_json_is_one_document(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEADWATER_OUTPUT", "json")
-    found = json.loads(run_status("--state", "stale").stdout)
+def test_status_as_json_is_one_document() -> None:
+    found = json.loads(run_status("--state", "stale", output="json").stdout)
     assert [dataset["name"] for dataset in found["datasets"]] == ["marts/orders"]
     assert found["counts"]["datasets"] == 2
     assert found["alerts"][0]["state"] == "FIRING"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
 import click
 import redis
 from rich.console import Console, RenderableType
 
+from headwater.cli.context import invocation
+from headwater.runtime.redis import connect
 from headwater_processor.local.services import ServiceError
 from headwater_processor.state import NoStateError, StateError, StateReader, UnknownDatasetError
 from headwater_processor.state.errors import AmbiguousNameError
@@ -65,21 +67,22 @@ def answering_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
 @contextmanager
 def open_reader(context: click.Context) -> Iterator[StateReader]:
     """The reader of the domain that the settings name."""
-    client = redis.Redis.from_url(redis_url_of(context), socket_connect_timeout=5.0)
+    settings = invocation(context).settings()
+    client = connect(settings.redis)
     try:
-        yield StateReader(client, domain_of(context))
+        yield StateReader(
+            client,
+            settings.domain,
+            lateness_us=settings.processor.lateness_ms * 1000,
+            run_timeout_us=settings.processor.run_timeout_ms * 1000,
+        )
     finally:
         client.close()
 
 
-def domain_of(_context: click.Context) -> str:
+def domain_of(context: click.Context) -> str:
     """The domain that the settings name."""
-    return os.environ.get("HEADWATER_DOMAIN", "default")
-
-
-def redis_url_of(_context: click.Context) -> str:
-    """The Redis that the settings name."""
-    return os.environ.get("HEADWATER_REDIS__URL", "redis://127.0.0.1:6379/0")
+    return invocation(context).settings().domain
 
 
 def answer(context: click.Context, document: Callable[[], Any], lines: Callable[[], RenderableType]) -> None:
@@ -97,9 +100,31 @@ def answer(context: click.Context, document: Callable[[], Any], lines: Callable[
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
-def wants_json(_context: click.Context) -> bool:
+def wants_json(context: click.Context) -> bool:
     """Whether `--output json` was given."""
-    return os.environ.get("HEADWATER_OUTPUT") == "json"
+    return invocation(context).wants_json
+
+
+@dataclass(frozen=True, slots=True)
+class OwnStack:
+    """What `up` and `demo` are told: the domain, and the services that they are to use instead of their own."""
+
+    domain: str
+    topic_prefix: str
+    kafka: str
+    redis_url: str
+
+
+def own_stack(context: click.Context) -> OwnStack:
+    """Kafka and Redis only where somebody named them (file, environment or flag); a running stack is not used."""
+    loaded = invocation(context).loaded(discover=False)
+    settings = loaded.settings
+    return OwnStack(
+        settings.domain,
+        settings.topic_prefix,
+        settings.kafka.bootstrap_servers if "kafka.bootstrap_servers" in loaded.origins else "",
+        settings.redis.url if "redis.url" in loaded.origins else "",
+    )
 
 
 def _unreachable(error: redis.RedisError) -> NoReturn:

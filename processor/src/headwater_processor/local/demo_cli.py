@@ -14,7 +14,7 @@ from rich.text import Text
 
 from headwater import Emitter
 from headwater.transports.kafka import KafkaTransport
-from headwater_processor.local.cli_support import answering_errors, domain_of
+from headwater_processor.local.cli_support import answering_errors, own_stack
 from headwater_processor.local.discovery import announced
 from headwater_processor.local.launch import check_redis, create_topics, local_topics, publish_policies, worker_launcher
 from headwater_processor.local.narrator import Narrator, opening, stamped
@@ -44,21 +44,20 @@ Exit codes: 0 stopped, 2 wrong usage or settings, 3 something did not start or d
 
 
 @click.command(epilog=_EPILOG)
-@click.option("--kafka", default="", metavar="HOST:PORT", help="Use this Kafka instead of the embedded broker.")
-@click.option("--redis", "redis_url", default="", metavar="URL", help="Use this Redis instead of the embedded one.")
 @click.option("--workers", type=click.IntRange(1, 8), default=1, show_default=True, help="Worker processes.")
 @click.option(
     "--duration", type=click.IntRange(0), default=0, metavar="SECONDS", help="Stop after this long; 0: never."
 )
 @click.pass_context
 @answering_errors
-def demo(context: click.Context, kafka: str, redis_url: str, workers: int, duration: int) -> None:
+def demo(context: click.Context, workers: int, duration: int) -> None:
     """Run Headwater with a living example: a web shop whose data goes wrong in three ways within a minute.
 
     Everything runs on this machine, in memory, and needs nothing else. Look at it with other headwater commands from
     another terminal; they find the demo by themselves.
     """
-    domain = domain_of(context)
+    told = own_stack(context)
+    domain, kafka, redis_url = told.domain, told.kafka, told.redis_url
     launcher = worker_launcher(domain, DEMO_SETTINGS)
     stack = Stack(local_topics(), launcher, workers=workers, kafka=kafka, redis_url=redis_url)
     console = Console(highlight=False, soft_wrap=True)
@@ -70,7 +69,7 @@ def demo(context: click.Context, kafka: str, redis_url: str, workers: int, durat
             addresses = stack.start_services()
             if kafka:
                 create_topics(kafka)
-            with announced(addresses, domain):
+            with announced(addresses, domain, "demo"):
                 publish_policies(addresses.kafka, POLICIES)
                 stack.start_workers()
                 _live(stack, addresses, console, stop, duration)

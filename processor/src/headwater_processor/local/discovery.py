@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from headwater.runtime import discovery
 from headwater_processor.local.stack import Addresses
 
 
 @contextmanager
-def announced(addresses: Addresses, domain: str) -> Iterator[None]:
+def announced(addresses: Addresses, domain: str, command: str) -> Iterator[None]:
     """Announce the stack for as long as the block runs."""
-    yield
+    with discovery.announced(discovery.Running(os.getpid(), addresses.kafka, addresses.redis_url, domain, command)):
+        yield

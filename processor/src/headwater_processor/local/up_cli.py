@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from headwater_processor.local.cli_support import answering_errors, domain_of
+from headwater_processor.local.cli_support import answering_errors, own_stack
 from headwater_processor.local.discovery import announced
 from headwater_processor.local.launch import check_redis, create_topics, local_topics, worker_launcher
 from headwater_processor.local.running import until_signalled, watch
@@ -22,27 +22,27 @@ Exit codes: 0 stopped by Ctrl-C or SIGTERM, 2 wrong usage or settings, 3 somethi
 
 
 @click.command(epilog=_EPILOG)
-@click.option("--kafka", default="", metavar="HOST:PORT", help="Use this Kafka instead of the embedded broker.")
-@click.option("--redis", "redis_url", default="", metavar="URL", help="Use this Redis instead of the embedded one.")
 @click.option("--workers", type=click.IntRange(1, 32), default=1, show_default=True, help="Worker processes.")
 @click.pass_context
 @answering_errors
-def up(context: click.Context, kafka: str, redis_url: str, workers: int) -> None:
+def up(context: click.Context, workers: int) -> None:
     """Run Headwater on this machine: Kafka, Redis, workers.
 
-    The embedded broker and Redis keep everything in memory and forget it when they stop. Other headwater commands on
-    this machine find what runs here by themselves.
+    The embedded broker and Redis keep everything in memory and forget it when they stop; --kafka and --redis use others.
+    Other headwater commands on this machine find what runs here by themselves.
     """
-    domain = domain_of(context)
-    stack = Stack(local_topics(), worker_launcher(domain, {}), workers=workers, kafka=kafka, redis_url=redis_url)
+    told = own_stack(context)
+    domain, kafka, redis_url = told.domain, told.kafka, told.redis_url
+    launcher = worker_launcher(domain, {"HEADWATER_TOPIC_PREFIX": told.topic_prefix})
+    stack = Stack(local_topics(told.topic_prefix), launcher, workers=workers, kafka=kafka, redis_url=redis_url)
     with until_signalled() as stop:
         try:
             if redis_url:
                 check_redis(redis_url)
             addresses = stack.start_services()
             if kafka:
-                create_topics(kafka)
-            with announced(addresses, domain):
+                create_topics(kafka, told.topic_prefix)
+            with announced(addresses, domain, "up"):
                 stack.start_workers()
                 click.echo(_welcome(addresses, domain, workers))
                 watch(stack, stop, click.echo, lambda: None)
