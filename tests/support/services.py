@@ -20,6 +20,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from tests.support import docker_services
 from tests.support.kafka_server import SERVER_SETTINGS, KafkaServer
+from tests.support.processes import wait_until
 from tests.support.redis_server import RedisServer
 
 __all__ = [
@@ -65,7 +66,13 @@ class KafkaService:
         """Create a topic and wait until every partition has a leader. Returns the name."""
         new = NewTopic(name, num_partitions=partitions, replication_factor=1, config=dict(config or {}))
         self.admin.create_topics([new], operation_timeout=30)[name].result(30)
+        # The controller has it; the broker that answers clients hears of it a little later.
+        wait_until(lambda: self._leaders(name) == partitions, within_s=30, what=f"leaders of {name}")
         return name
+
+    def _leaders(self, name: str) -> int:
+        found = self.admin.list_topics(timeout=30).topics.get(name)
+        return 0 if found is None else sum(partition.leader >= 0 for partition in found.partitions.values())
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic."""

@@ -48,6 +48,13 @@ class Invocation:
                 sys.stderr.write(f"using the running headwater {running.command} (process {running.pid})\n")
         return self._loaded[discover]
 
+    def as_arguments(self) -> list[str]:
+        """The global options again, to be put before a command that is started as another process."""
+        arguments = ["--output", self.output, *(["--config", self.config] if self.config else [])]
+        for key, value in self.flags.items():
+            arguments += ["--set", f"{key}={value}"]
+        return arguments + (["--quiet"] if self.verbosity < 0 else ["--verbose"] * self.verbosity)
+
     def _log_settings(self, settings: Settings) -> LogSettings:
         if self.verbosity == 0:
             return settings.log

@@ -99,11 +99,11 @@ def _send(context: click.Context, events: Iterator[tuple[str, LineageEvent]], ta
     settings = invocation(context).settings()
     topic = catalogue(settings.topic_prefix)["events"].name
     next_word_s = time.monotonic() + _PROGRESS_S
-    with Producing(settings.kafka) as producing:
+    with Producing(settings.kafka, topic) as producing:
         for place, event in events:
             try:
                 check(event)
-                producing.send(topic, partition_key(event), encode_single_object(event), place)
+                producing.send(partition_key(event), encode_single_object(event), place)
             except EventError as error:
                 tally.reject(place, str(error))
             if time.monotonic() > next_word_s:

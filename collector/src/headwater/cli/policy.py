@@ -63,9 +63,9 @@ def apply(context: click.Context, files: tuple[str, ...]) -> None:
     found = read_policies(files)
     settings = invocation(context).settings()
     topic = catalogue(settings.topic_prefix)["policies"].name
-    with Producing(settings.kafka) as producing:
+    with Producing(settings.kafka, topic) as producing:
         for one in found:
-            producing.send(topic, one.subject.encode(), encode_policy(one), one.subject)
+            producing.send(one.subject.encode(), encode_policy(one), one.subject)
     producing.raise_first_failure()
     emit_rows(context, [_row(one) for one in found], _COLUMNS)
     note(context, f"{len(found)} {_plural(found)} in force.")

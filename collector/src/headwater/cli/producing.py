@@ -12,20 +12,22 @@ from headwater.runtime.kafka import producer_config, translate
 from headwater.runtime.models import KafkaSettings
 
 _WAIT_S: Final = 30.0
+_REACH_S: Final = 10.0
 
 
 class Producing:
-    """A producer for one command, as a context manager; when the block ends everything has arrived or failed.
+    """A producer for one command and one topic, as a context manager: after the block all has arrived or failed.
 
     `delivered` counts, `failed` holds (label, error) of what did not arrive.
 
     Raises:
         UsageError: librdkafka refuses its settings.
-        BrokerUnavailable: at entry, when no broker answers.
+        DeliveryError: at entry, when no broker answers or the topic does not exist.
     """
 
-    def __init__(self, kafka: KafkaSettings, *, wait_s: float = _WAIT_S) -> None:
+    def __init__(self, kafka: KafkaSettings, topic: str, *, wait_s: float = _WAIT_S) -> None:
         self._servers = kafka.bootstrap_servers
+        self._topic = topic
         self._wait_s = wait_s
         self.delivered = 0
         self.failed: list[tuple[str, HeadwaterError]] = []
@@ -36,10 +38,12 @@ class Producing:
 
     def __enter__(self) -> Self:
         try:
-            # Says at once that nobody is there, instead of after the time-out of the first message.
-            self._producer.list_topics(timeout=min(10.0, self._wait_s))
+            # Says at once that broker or topic are not there, instead of after the time-out of the first message.
+            found = self._producer.list_topics(self._topic, timeout=_REACH_S).topics[self._topic]
         except KafkaException as error:
             raise translate(error, self._servers) from error
+        if found.error is not None:
+            raise translate(found.error, self._servers)
         return self
 
     def __exit__(
@@ -51,7 +55,7 @@ class Producing:
         if left and kind is None:
             raise BrokerUnavailable(f"Kafka at {self._servers} did not confirm {left} records")
 
-    def send(self, topic: str, key: bytes, value: bytes, label: str) -> None:
+    def send(self, key: bytes, value: bytes, label: str) -> None:
         """Queue one record; waits while the queue is full. `label` names it in `failed`."""
 
         def report(error: KafkaError | None, _message: Message) -> None:
@@ -62,7 +66,7 @@ class Producing:
 
         while True:
             try:
-                self._producer.produce(topic, key=key, value=value, on_delivery=report)
+                self._producer.produce(self._topic, key=key, value=value, on_delivery=report)
             except BufferError:
                 self._producer.poll(0.5)
             except KafkaException as error:

@@ -119,16 +119,15 @@ def _loaded(found: EntryPoint) -> click.Command:
 
 
 def _with_global_options(command: click.Command) -> click.Command:
-    """The command, taking the global options too, but for those whose names it uses itself. Changes it, once."""
+    """The command, taking the global options too, but for those whose names it uses itself."""
     if isinstance(command, click.Group):
         for inner in command.commands.values():
             _with_global_options(inner)
-        return command
     taken = {name for parameter in command.params for name in parameter.opts}
     for option in global_options():
         if not taken & {name for name in option.opts if name.startswith("--")}:
             option.opts = [name for name in option.opts if name not in taken]
-            option.hidden = option.name != "output"
+            option.hidden = option.name != "output" or isinstance(command, click.Group)
             command.params.append(option)
     return command
 
@@ -164,6 +163,9 @@ def _told(error: Exception, *, verbose: int) -> int:
     if isinstance(error, HeadwaterError):
         _say(error.message, error.remedy)
         return exit_code(error)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        sys.stderr.write(f"{error.format_message()}\n")
+        return EXIT_USAGE
     if isinstance(error, click.UsageError):
         where = error.ctx.command_path if error.ctx is not None else "headwater"
         _say(error.format_message(), f"{where} --help")

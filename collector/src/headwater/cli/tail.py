@@ -31,6 +31,12 @@ _TIMEOUT_S: Final = 10.0
 _SILENT_S: Final = 20.0
 """Without --follow: how long a broker may say nothing before the end of the topic is reached."""
 
+_PAUSE_S: Final = 0.1
+_PASSING: Final = frozenset(
+    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
+)
+"""What a broker says of a topic that is being created, or while another one takes over."""
+
 _EPILOG: Final = """\b
 Examples:
   headwater tail alerts
@@ -115,8 +121,15 @@ def _partitions(consumer: Consumer, kafka: KafkaSettings, name: str) -> list[int
 
 
 def _before_end(consumer: Consumer, name: str, partition: int, last: int) -> TopicPartition:
-    low, high = consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=_TIMEOUT_S)
-    return TopicPartition(name, partition, max(low, high - last))
+    give_up_s = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=_TIMEOUT_S)
+            return TopicPartition(name, partition, max(low, high - last))
+        except KafkaException as error:
+            if error.args[0].code() not in _PASSING or time.monotonic() > give_up_s:
+                raise
+            time.sleep(_PAUSE_S)
 
 
 def _newest(records: Iterator[Message], last: int) -> list[Message]:
@@ -144,15 +157,20 @@ def _until_end(consumer: Consumer, kafka: KafkaSettings, partitions: int) -> Ite
         heard_s = time.monotonic()
         if _good(message):
             yield message
-        else:
+        elif _at_end(message):
             ended.add(message.partition())
 
 
 def _good(message: Message) -> bool:
-    """Whether it is a record; False at the end of a partition."""
+    """Whether it is a record; False at the end of a partition and for what passes by itself."""
     error = message.error()
     if error is None:
         return True
-    if error.code() == KafkaError._PARTITION_EOF or error.retriable():
+    if _at_end(message) or error.retriable() or error.code() in _PASSING:
         return False
     raise KafkaException(error)
+
+
+def _at_end(message: Message) -> bool:
+    error = message.error()
+    return error is not None and error.code() == KafkaError._PARTITION_EOF

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
@@ -14,6 +15,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from headwater.cli.context import invocation
 from headwater.cli.output import emit_rows, note
+from headwater.errors import DeliveryError
 from headwater.runtime.errors import EXIT_FINDING
 from headwater.runtime.kafka import client_config, translate
 from headwater_schemas.topics import Topic, catalogue
@@ -21,6 +23,7 @@ from headwater_schemas.topics import Topic, catalogue
 _TIMEOUT_S: Final = 15.0
 _UNSUPPORTED: Final = frozenset({KafkaError._UNSUPPORTED_FEATURE, KafkaError.UNSUPPORTED_VERSION})
 _BROKERS_CHOICE: Final = -1
+_PAUSE_S: Final = 0.05
 
 
 @click.group()
@@ -51,15 +54,18 @@ def create(context: click.Context, dry_run: bool, partitions: int | None, replic
     wanted = _wanted(settings.topic_prefix, partitions)
     admin = AdminClient(client_config(settings.kafka))
     try:
-        existing = {name: len(topic.partitions) for name, topic in admin.list_topics(timeout=_TIMEOUT_S).topics.items()}
+        existing = _existing(admin)
         missing = [topic for topic in wanted if topic.name not in existing]
-        differing = _differences(admin, [topic for topic in wanted if topic.name in existing], existing)
         if not dry_run:
-            _create(admin, missing, replication or _BROKERS_CHOICE)
+            created = _create(admin, missing, replication or _BROKERS_CHOICE)
+            missing = [topic for topic in missing if topic.name in created]
+            existing = _when_visible(admin, {topic.name for topic in wanted})
+        new = {topic.name for topic in missing}
+        differing = _differences(admin, [topic for topic in wanted if topic.name not in new], existing)
     except KafkaException as error:
         raise translate(error, settings.kafka.bootstrap_servers) from error
     done = "would be created" if dry_run else "created"
-    rows = [_row(topic, topic.name in existing, differing.get(topic.name, []), done) for topic in wanted]
+    rows = [_row(topic, topic.name not in new, differing.get(topic.name, []), done) for topic in wanted]
     emit_rows(context, rows, ["topic", "partitions", "result", "differences"])
     if any(differing.values()):
         note(context, "What differs was left as it is: change it with kafka-configs.sh, or keep it if it is meant so.")
@@ -80,23 +86,42 @@ def _row(topic: Topic, exists: bool, differences: list[str], done: str) -> dict[
     return {"topic": topic.name, "partitions": topic.partitions, "result": result, "differences": differences}
 
 
-def _create(admin: AdminClient, missing: Iterable[Topic], replication: int) -> None:
+def _existing(admin: AdminClient) -> dict[str, int]:
+    """The topics that the broker names, and how many partitions each has."""
+    return {name: len(topic.partitions) for name, topic in admin.list_topics(timeout=_TIMEOUT_S).topics.items()}
+
+
+def _when_visible(admin: AdminClient, names: set[str]) -> dict[str, int]:
+    """As `_existing`, once all these are among them: the brokers hear of a new topic a little after its creation."""
+    give_up_s = time.monotonic() + _TIMEOUT_S
+    while not names <= (existing := _existing(admin)).keys():
+        if time.monotonic() > give_up_s:
+            unseen = ", ".join(sorted(names - existing.keys()))
+            raise DeliveryError(f"topics were created and cannot be seen: {unseen}", remedy="look at ACLs and brokers")
+        time.sleep(_PAUSE_S)
+    return existing
+
+
+def _create(admin: AdminClient, missing: Iterable[Topic], replication: int) -> set[str]:
+    """Create them; returns the names of those that nobody else created in the meantime."""
     new = [
         NewTopic(topic.name, num_partitions=topic.partitions, replication_factor=replication, config=dict(topic.config))
         for topic in missing
     ]
-    if not new:
-        return
-    for name, future in admin.create_topics(new, operation_timeout=_TIMEOUT_S).items():
+    created = set()
+    for name, future in (admin.create_topics(new, operation_timeout=_TIMEOUT_S) if new else {}).items():
         try:
             future.result(2 * _TIMEOUT_S)
+            created.add(name)
         except KafkaException as error:
             code = error.args[0].code()
             if code in _UNSUPPORTED:
                 # librdkafka's in-process broker knows no CreateTopics; it makes a topic when somebody asks for it.
                 admin.list_topics(name, timeout=_TIMEOUT_S)
-            elif code != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else was faster: as good
+                created.add(name)
+            elif code != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
+    return created
 
 
 def _differences(admin: AdminClient, topics_: list[Topic], partitions: Mapping[str, int]) -> dict[str, list[str]]:

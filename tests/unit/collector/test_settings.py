@@ -1,0 +1,164 @@
+"""Settings: where they come from, which wins, and what a wrong one is answered."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from headwater.runtime import discovery
+from headwater.runtime.errors import UsageError
+from headwater.runtime.settings import Loaded, describe, load
+
+
+def loaded(tmp_path: Path, environ: dict[str, str] | None = None, **flags: str) -> Loaded:
+    dotted = {key.replace("__", "."): value for key, value in flags.items()}
+    return load(flags=dotted, environ={"XDG_RUNTIME_DIR": str(tmp_path), **(environ or {})}, cwd=tmp_path)
+
+
+def refused(tmp_path: Path, environ: dict[str, str] | None = None, **flags: str) -> UsageError:
+    with pytest.raises(UsageError) as caught:
+        loaded(tmp_path, environ, **flags)
+    return caught.value
+
+
+def test_a_flag_wins_over_the_environment_which_wins_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "headwater.toml").write_text(
+        'domain = "file"\n[redis]\nurl = "redis://file"\n[processor]\nshards = 4\n'
+    )
+    found = loaded(
+        tmp_path, {"HEADWATER_DOMAIN": "environment", "HEADWATER_REDIS__URL": "redis://environment"}, domain="flag"
+    )
+    assert found.settings.domain == "flag"
+    assert found.settings.redis.url == "redis://environment"
+    assert found.settings.processor.shards == 4
+    assert found.origins["domain"] == "--set domain"
+    assert found.origins["redis.url"] == "HEADWATER_REDIS__URL"
+    assert found.origins["processor.shards"].endswith("headwater.toml")
+
+
+def test_a_yaml_file_named_by_the_environment_is_read(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("domain: shop\npolicies: [a.yaml]\nlog: {json: true}\n")
+    found = loaded(tmp_path, {"HEADWATER_CONFIG": str(tmp_path / "s.yaml")}).settings
+    assert (found.domain, found.policies, found.log.json_lines) == ("shop", ("a.yaml",), True)
+
+
+def test_every_librdkafka_key_passes_through_from_all_sources(tmp_path: Path) -> None:
+    (tmp_path / "headwater.toml").write_text('[kafka.extra]\n"fetch.min.bytes" = 7\n[kafka]\n"client.rack" = "a"\n')
+    found = loaded(tmp_path, {"HEADWATER_KAFKA__SASL_MECHANISM": "PLAIN"}, kafka__ssl__ca__location="/ca.pem").settings
+    assert found.kafka.extra == {
+        "fetch.min.bytes": "7",
+        "client.rack": "a",
+        "sasl.mechanism": "PLAIN",
+        "ssl.ca.location": "/ca.pem",
+    }
+
+
+def test_the_name_that_the_sdk_uses_for_the_servers_works_here_too(tmp_path: Path) -> None:
+    environ = {"HEADWATER_KAFKA_BOOTSTRAP_SERVERS": "a:1", "HEADWATER_JOB": "orders", "HEADWATER_TRANSPORT": "kafka"}
+    assert loaded(tmp_path, environ).settings.kafka.bootstrap_servers == "a:1"
+
+
+@pytest.mark.parametrize(
+    ("environ", "flags", "words"),
+    [
+        ({}, {"processor__latenes_ms": "1"}, ("processor.latenes_ms", "did you mean processor.lateness_ms?")),
+        (
+            {"HEADWATER_PROCESOR__LATENESS_MS": "1"},
+            {},
+            ("HEADWATER_PROCESOR__LATENESS_MS", "processor.lateness_ms"),
+        ),
+        ({"HEADWATER_DOMAINE": "a"}, {}, ("HEADWATER_DOMAINE", "did you mean domain?")),
+        ({"HEADWATER_REDIS": "redis://a"}, {}, ("HEADWATER_REDIS", "redis.url")),
+        ({}, {"kafka__bootstrap": "a:1"}, ("kafka.bootstrap", "kafka.bootstrap_servers")),
+        ({}, {"processor__lateness_ms": "soon"}, ("processor.lateness_ms", "valid integer")),
+        ({}, {"processor__lateness_ms": "-1"}, ("processor.lateness_ms", "greater than or equal to 0")),
+        ({}, {"domain": "a b"}, ("domain",)),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place_and_the_nearest_key(
+    tmp_path: Path, environ: dict[str, str], flags: dict[str, str], words: tuple[str, ...]
+) -> None:
+    said = str(refused(tmp_path, environ, **flags))
+    assert all(word in said for word in words), said
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "word"),
+    [
+        ("a.toml", "domain = ", "not valid toml"),
+        ("a.yaml", "a: [", "not valid yaml"),
+        ("a.yaml", "- a", "no settings"),
+        ("a.toml", "[redis]\nurll = 'x'", "redis.url"),
+    ],
+)
+def test_a_file_that_is_wrong_is_named(tmp_path: Path, name: str, text: str, word: str) -> None:
+    (tmp_path / name).write_text(text)
+    said = str(refused(tmp_path, {"HEADWATER_CONFIG": str(tmp_path / name)}))
+    assert name in said
+    assert word in said
+
+
+def test_a_file_that_is_named_and_missing_is_an_error(tmp_path: Path) -> None:
+    assert "No such file" in str(refused(tmp_path, {"HEADWATER_CONFIG": str(tmp_path / "none.toml")}))
+
+
+def test_no_secret_is_shown(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path,
+        {"HEADWATER_KAFKA__SASL_PASSWORD": "hush", "HEADWATER_REDIS__URL": "redis://me:hush@h:1/0"},
+        **{"kafka.ssl.key.password": "hush", "redis__password": "hush"},
+    ).settings
+    assert "hush" not in str(describe(found))
+    assert "hush" not in repr(found)
+    assert found.kafka.sasl_password is not None
+    assert found.kafka.sasl_password.get_secret_value() == "hush"
+
+
+def test_a_wrong_value_is_not_repeated_in_the_error_for_it_may_be_a_secret(tmp_path: Path) -> None:
+    assert "hush" not in str(refused(tmp_path, {"HEADWATER_REDIS": "redis://:hush@h"}))
+
+
+def running(pid: int) -> discovery.Running:
+    return discovery.Running(pid, "127.0.0.1:9", "redis://127.0.0.1:8/0", "demo", "demo")
+
+
+def test_a_running_stack_is_used_where_nothing_else_names_an_address(tmp_path: Path) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    with discovery.announced(running(os.getpid()), environ):
+        found = loaded(tmp_path)
+        assert found.running == running(os.getpid())
+        assert (found.settings.kafka.bootstrap_servers, found.settings.domain) == ("127.0.0.1:9", "demo")
+        assert loaded(tmp_path, domain="mine").settings.domain == "mine"
+        assert loaded(tmp_path, {"HEADWATER_REDIS__URL": "redis://other"}).running is None
+    assert loaded(tmp_path).running is None
+
+
+def test_a_stack_whose_process_is_gone_is_not_found(tmp_path: Path) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    with discovery.announced(running(2**22 + 1), environ) as path:
+        assert path.exists()
+        assert discovery.find(environ) is None
+
+
+def test_a_file_that_others_may_write_is_not_believed(tmp_path: Path) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    with discovery.announced(running(os.getpid()), environ) as path:
+        assert discovery.find(environ) is not None
+        path.chmod(0o666)
+        assert discovery.find(environ) is None
+        path.chmod(0o600)
+        path.write_text("[1, 2")
+        assert discovery.find(environ) is None
+
+
+def test_a_stack_that_ends_leaves_the_announcement_of_a_later_one(tmp_path: Path) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    later = running(os.getppid())
+    with discovery.announced(running(os.getpid()), environ), discovery.announced(later, environ):
+        pass
+    with discovery.announced(later, environ) as path:
+        with discovery.announced(running(os.getpid()), environ):
+            path.write_text(path.read_text().replace(str(os.getpid()), str(os.getppid())))
+        assert discovery.find(environ) == later
