@@ -1,8 +1,8 @@
 """A worker, wired: consumer, engine, shards, as-of, followers. Knows all parts; decides nothing that they decide.
 
-    poll thread ──polls──▶ (Faust agent) ──▶ engine thread ──calls──▶ Redis ──names──▶ shards' thread ──▶ deltas, alerts
-         ▲ commands                              │ dead and late letters                    ▲ policies
-         └──────────── resets ◀──────────────────┘                                          └ follower
+poll thread ──polls──▶ (Faust agent) ──▶ engine thread ──calls──▶ Redis ──names──▶ shards' thread ──▶ deltas, alerts
+     ▲ commands                              │ dead and late letters                    ▲ policies
+     └──────────── resets ◀──────────────────┘                                          └ follower
 """
 
 from __future__ import annotations

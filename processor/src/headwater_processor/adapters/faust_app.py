@@ -18,14 +18,14 @@ from headwater_processor.adapters.faust_transport import PollSchema
 from headwater_processor.worker import Worker
 
 
-class _Boot(BootStrategy):  # type: ignore[misc]  # Faust's base is untyped
+class _Boot(BootStrategy):
     """No producer of Faust's: ours are idempotent and belong to the engine."""
 
     enable_kafka_producer = False
     enable_web = False
 
 
-class App(faust.App):  # type: ignore[misc]  # Faust's base is untyped
+class App(faust.App):
     """A Faust app that carries its worker."""
 
     BootStrategy = _Boot
@@ -47,12 +47,12 @@ def make_app(worker: Worker, datadir: Path) -> App:
     app.headwater = worker
     topic = app.topic(worker.topic, schema=PollSchema())
 
-    @app.agent(topic, name="headwater")  # type: ignore[untyped-decorator]  # Faust's decorators are untyped
+    @app.agent(topic, name="headwater")
     async def lineage(stream: Any) -> None:
         async for poll in stream:
             worker.submit(poll)
 
-    @app.timer(1.0, name="headwater-watch")  # type: ignore[untyped-decorator]  # Faust's decorators are untyped
+    @app.timer(1.0, name="headwater-watch")  # type: ignore[untyped-decorator]  # Faust leaves it untyped
     async def watch() -> None:
         if worker.failed() is not None:
             # A stage that is gone would keep its partitions without working on them; the group gives them to others.
@@ -65,7 +65,7 @@ def __getattr__(name: str) -> Any:
     """`faust -A` looks for `app`: it is made from the same settings as `headwater worker` uses."""
     if name != "app":
         raise AttributeError(name)
-    from headwater_processor.local.worker_cli import app_from_environment  # noqa: PLC0415 - only for plain faust
+    from headwater_processor.local.worker_cli import app_from_environment
 
     made = globals()["app"] = app_from_environment()
     return made

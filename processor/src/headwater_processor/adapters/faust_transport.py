@@ -17,27 +17,27 @@ from faust.events import Event
 from faust.serializers.schemas import Schema
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.transport.drivers import aiokafka as _aiokafka
-from faust.types import TP, ConsumerMessage
+from faust.types import TP, ConsumerMessage, Message
 
 from headwater_processor.engine.intake import Poll
 
 log = logging.getLogger(__name__)
 
 
-class PollSchema(Schema):  # type: ignore[misc]  # Faust's base is untyped
+class PollSchema(Schema[Any, Any]):
     """Passes the poll through: there is nothing to decode for Faust."""
 
     def compile(self, app: Any, *, on_key_decode_error: Any = None, on_value_decode_error: Any = None,
                 default_propagate: bool = False) -> Any:  # fmt: skip
         """See faust.Schema."""
 
-        async def decode(message: Any, *, propagate: bool = False) -> Event:
+        async def decode(message: Any, *, propagate: bool = False) -> Any:
             return Event(app, None, message.value, {}, message)
 
         return decode
 
 
-class Consumer(FaustConsumer):  # type: ignore[misc]  # Faust's base is untyped
+class Consumer(FaustConsumer):
     """The part of the consumer that Faust calls. `app.headwater` (a Worker) owns everything else."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -50,7 +50,8 @@ class Consumer(FaustConsumer):  # type: ignore[misc]  # Faust's base is untyped
     @property
     def worker(self) -> Any:
         """The worker behind the app."""
-        return self.app.headwater
+        app: Any = self.app
+        return app.headwater
 
     async def on_start(self) -> None:
         """Called by mode when the service starts."""
@@ -103,17 +104,17 @@ class Consumer(FaustConsumer):  # type: ignore[misc]  # Faust's base is untyped
     async def _drain_messages(self, fetcher: Any) -> None:
         while not (self._stopped.is_set() or fetcher._stopped.is_set()):
             if not self.flow_active:
-                await self.wait(self.can_resume_flow)
+                await self.can_resume_flow.wait()
             if not self._arrived:
                 self._news.clear()
                 try:
                     await asyncio.wait_for(self._news.wait(), 0.5)
-                except (TimeoutError, asyncio.TimeoutError):
+                except TimeoutError:
                     continue
             if self._arrived and self._assigned:
                 await self.callback(self._message(self._arrived.popleft()))
 
-    def _message(self, poll: Poll) -> ConsumerMessage:
+    def _message(self, poll: Any) -> ConsumerMessage:
         tp = TP(self.worker.topic, poll.parts[0].partition)
         if tp not in self._assigned:
             tp = next(iter(self._assigned))  # the poll is for all; the engine looks at each partition's session itself
@@ -124,7 +125,7 @@ class Consumer(FaustConsumer):  # type: ignore[misc]  # Faust's base is untyped
 
     # ---- what Faust may ask, and what does not apply here ----------------------------------------------------------
 
-    def ack(self, message: ConsumerMessage) -> bool:
+    def ack(self, message: Message) -> bool:
         """Acknowledging a poll has no meaning for offsets; it only ends Faust's own bookkeeping."""
         if message.acked:
             return False
@@ -201,7 +202,7 @@ class Consumer(FaustConsumer):  # type: ignore[misc]  # Faust's base is untyped
         """`headwater topics create` makes the topics."""
 
 
-class Transport(_aiokafka.Transport):  # type: ignore[misc]  # Faust's base is untyped
+class Transport(_aiokafka.Transport):
     """`broker="headwater://host:port"`."""
 
     Consumer = Consumer

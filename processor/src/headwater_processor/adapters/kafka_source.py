@@ -17,14 +17,15 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from headwater_processor.engine.intake import PartBatch, Poll
 from headwater_processor.engine.owned import Owned
+from headwater_processor.ports import RawRecord
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,9 @@ class KafkaSource:
         self._host = host
         self._batch_records = batch_records
         self._linger_s = linger_s
-        self._commands: queue.SimpleQueue[tuple[Callable[[], Any], concurrent.futures.Future[Any]]] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[tuple[Callable[[], Any], concurrent.futures.Future[Any]]] = (
+            queue.SimpleQueue()
+        )
         self._positions: dict[int, _Position] = {}
         self._assigned: set[int] = set()
         self._stopped: dict[int, str] = {}
@@ -278,7 +281,7 @@ class KafkaSource:
             position.gap = (position.next, first)
             self._seek(partition, position.next)
             return None
-        part = PartBatch(partition, position.session, position.next, records)
+        part = PartBatch(partition, position.session, position.next, cast("Sequence[RawRecord]", records))
         position.next = part.next
         return part
 
@@ -439,7 +442,10 @@ class KafkaSource:
         if not offsets:
             return
         try:
-            self._consumer.commit(offsets=offsets, asynchronous=asynchronous)
+            if asynchronous:
+                self._consumer.commit(offsets=offsets, asynchronous=True)
+            else:
+                self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             if error.args[0].code() not in _SOFT:
                 log.warning("offsets are not committed (only a hint; the fence in Redis is the truth): %s", error)

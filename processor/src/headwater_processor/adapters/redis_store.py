@@ -17,7 +17,6 @@ from importlib.resources import files
 from typing import Any, Final
 
 import redis
-from redis.connection import AbstractConnection
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from headwater.errors import HeadwaterError
@@ -30,7 +29,17 @@ LAYOUT: Final = 1
 PIECE: Final = 512
 """Elements of a seen log read at once: each holds the ids of a batch, up to 32 KB."""
 
-_PASSING: Final = ("LOADING", "READONLY", "TRYAGAIN", "BUSY", "OOM", "MISCONF", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS")
+_PASSING: Final = (
+    "LOADING",
+    "READONLY",
+    "TRYAGAIN",
+    "BUSY",
+    "OOM",
+    "MISCONF",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "NOREPLICAS",
+)
 """Answers that say "not now": the call changed nothing and may be sent again."""
 _RETRY_FIRST_S: Final = 0.05
 _RETRY_LAST_S: Final = 1.0
@@ -77,7 +86,7 @@ class RedisStore:
         self._closed_runs_max = closed_runs_max
         self._horizon_us = horizon_us
         self._pulse = pulse
-        self._connection: AbstractConnection | None = None
+        self._connection: Any = None  # a connection of the pool: redis-py leaves its methods untyped
         self._sent: deque[list[Call]] = deque()
         self._sha: dict[str, str] = {}
         self.secret: tuple[int, int] = (0, 0)
@@ -141,8 +150,8 @@ class RedisStore:
             raise TopicChangedError(answer[1].decode())
         flat = [part.decode() for part in answer[1]]
         stored = dict(zip(flat[::2], flat[1::2], strict=True))
-        meta = self._client.hmget(self.keys("meta"), "gen", "soft")
-        buckets = self._client.smembers(self.keys("sb", partition))
+        meta: Any = self._client.hmget(self.keys("meta"), "gen", "soft")
+        buckets: Any = self._client.smembers(self.keys("sb", partition))
         return Fence(
             partition=partition,
             epoch=stored["epoch"],
@@ -164,7 +173,7 @@ class RedisStore:
         """See StateStore."""
         key, at = self.keys("s", partition, bucket), 0
         while True:
-            piece = self._client.lrange(key, at, at + PIECE - 1)
+            piece: Any = self._client.lrange(key, at, at + PIECE - 1)
             if piece:
                 yield b"".join(piece)
             if len(piece) < PIECE:
@@ -191,7 +200,8 @@ class RedisStore:
 
     def is_stopped(self, partition: int) -> str:
         """Why a partition is stopped, empty if it is not."""
-        return (self._client.hget(self.keys("f", partition), "stopped") or b"").decode()
+        stored: Any = self._client.hget(self.keys("f", partition), "stopped")
+        return (stored or b"").decode()
 
     def prove(self, proofs: Sequence[tuple[Fence, int, int]]) -> int:
         """See StateStore."""
@@ -237,7 +247,8 @@ class RedisStore:
                     self._sent.popleft()
                     self._drop_connection()
                     raise HeadwaterError(
-                        f"Redis refused a call: {error}", remedy="this is a fault of Headwater or of the server's set-up"
+                        f"Redis refused a call: {error}",
+                        remedy="this is a fault of Headwater or of the server's set-up",
                     ) from error
                 wait_s = self._wait(error, wait_s)
             except (RedisError, OSError) as error:

@@ -67,6 +67,7 @@ class ShardStore:
 
     def snapshot(self, shards: Sequence[int], reads: Sequence[Command]) -> tuple[list[str], int, list[Any]]:
         """Epochs of the shards, the state's clock (µs) and the answers to the reads: all of one moment."""
+        pipe: Any  # redis-py leaves execute_command untyped
         with self._client.pipeline(transaction=True) as pipe:
             pipe.time()
             for shard in shards:
@@ -82,6 +83,7 @@ class ShardStore:
         """Commands in one round trip, not atomic."""
         if not commands:
             return []
+        pipe: Any  # as above
         with self._client.pipeline(transaction=False) as pipe:
             for command in commands:
                 pipe.execute_command(*command)
@@ -91,7 +93,12 @@ class ShardStore:
         self, fence: ShardFence, trim: int, version: int, wake: Sequence[bytes], histories: Sequence[bytes]
     ) -> bool:
         """See settle.lua."""
-        keys = [self.keys("sf", fence.shard), self.keys("o", fence.shard), self.keys("dl", fence.shard), self.keys("jr")]
+        keys = [
+            self.keys("sf", fence.shard),
+            self.keys("o", fence.shard),
+            self.keys("dl", fence.shard),
+            self.keys("jr"),
+        ]
         return bool(self._eval("settle", keys, [fence.epoch, trim, version, pack(list(wake)), pack(list(histories))]))
 
     def judge(self, fence: ShardFence, policy_version: int, writes: Writes) -> int:

@@ -8,19 +8,19 @@ only grows: what an earlier plan carries is applied, or replayed, before anybody
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
 from headwater_processor.core.decode import ABORT, COMPLETE, FAIL, NIL, OTHER, RUNNING, START, Extras
+from headwater_processor.core.knowledge import MINUTE_US, Knowledge
 from headwater_processor.core.lattice import ALIAS, DS, FR, JOB, NO_MIN, ONE, invert, merge
 from headwater_processor.core.pack import pack
-from headwater_processor.core.runs import Run, decode_run, encode_run, is_closed, join, keys_of, union
+from headwater_processor.core.plan_values import Rules
+from headwater_processor.core.runs import Run, encode_run, is_closed, join, keys_of, union
 from headwater_processor.core.template import Entity, Template
 from headwater_schemas.ids import edge_shard_key
 
-MINUTE_US: Final = 60_000_000
 PARTITION_MAX: Final = 65_535
 """The largest partition that an offset key can name."""
 SLOT_US: Final = 300_000_000
@@ -28,104 +28,6 @@ SLOT_US: Final = 300_000_000
 
 _ZEROS12: Final = bytes(12)
 _NO_ONE: Final = (b"", b"", b"", None)
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The settings that decide what an event means. All times in microseconds."""
-
-    lateness_us: int = 300_000_000
-    max_future_us: int = 300_000_000
-    horizon_us: int = 86_400_000_000
-    bucket_us: int = 3_600_000_000
-    backfill_age_us: int = 86_400_000_000
-    seen_ids_max: int = 20_000_000
-    closed_runs_max: int = 200_000
-    shards: int = 16
-
-
-@dataclass(slots=True)
-class Counters:
-    """Absolute counts of a partition since it began."""
-
-    applied: int = 0
-    dup: int = 0
-    late: int = 0
-    future: int = 0
-    undeduped: int = 0
-    bad: int = 0
-
-
-class Knowledge:
-    """What this worker knows to be in Redis. Bounded: over `entities_max` it is dropped and learned anew."""
-
-    def __init__(self, entities_max: int = 1_000_000) -> None:
-        self._max = entities_max
-        self.generation = 0
-        self._naming = 0
-        self.clear()
-
-    def stamp(self, c: int) -> int:
-        """The minute of `c`, within the current round of naming: what is named once a minute is named when this rises."""
-        return (self._naming << 40) | (c // MINUTE_US)
-
-    def name_again(self) -> None:
-        """Something was removed from the graph: whatever is touched from now on has to be named again."""
-        self._naming += 1
-
-    def clear(self) -> None:
-        """Forget everything; the templates notice by the generation."""
-        self.generation += 1
-        self.names: set[bytes] = set()
-        self.datasets: dict[bytes, list[Any]] = {}  # [(first, event id), first read, first written, minute]
-        self.jobs: dict[bytes, list[Any]] = {}  # [(first, event id), first input, first output, streaming, minute]
-        self.edges: dict[bytes, list[Any]] = {}  # [(first, event id), minute]
-        self.pairs: set[bytes] = set()
-        self.aliases: dict[bytes, int] = {}
-        self.versions: dict[bytes, bytes] = {}
-        self.writers: set[bytes] = set()
-        self.slots: dict[bytes, int] = {}
-        self.runs: dict[bytes, tuple[Run, bytes]] = {}
-
-    def learn_run(self, key: bytes, stored: bytes, token: bytes) -> None:
-        """What the call `token` found when it joined a run: more than this worker knew. If a later plan spoke of the run
-        already, that one finds the difference itself."""
-        known = self.runs.get(key)
-        if known is not None and known[1] == token:
-            self.runs[key] = (decode_run(stored[8:]), stored[:8])
-
-    def trim(self) -> None:
-        """Keep the bound."""
-        if len(self.datasets) + len(self.edges) + len(self.jobs) > self._max:
-            self.clear()
-        if len(self.runs) > self._max:
-            self.runs.clear()
-        if len(self.pairs) + len(self.writers) + len(self.slots) > 4 * self._max:
-            self.clear()
-
-
-@dataclass(slots=True)
-class Plan:
-    """One fenced call, ready to be sent, and what must be acknowledged elsewhere before it."""
-
-    partition: int
-    expected: int
-    next: int
-    token: bytes
-    blob: bytes
-    buckets: list[str]
-    packed_ids: list[bytes]
-    dropped_buckets: list[str]
-    mx_us: int
-    floor: int
-    counters: tuple[int, int, int, int, int, int]
-    late: list[tuple[int, int]] = field(default_factory=list)
-    """Row in the batch and by how many microseconds it was late."""
-    records: int = 0
-    operations: int = 0
-    """Planned writes: what a call costs in Redis."""
-    shards_touched: int = 0
-    """Bit s: the outbox of shard s gets an entry."""
 
 
 class _Touch:
@@ -305,7 +207,7 @@ class Batch:
             run.complete = max(run.complete, (c, event_id))
             if not backfill:
                 run.credit = max(run.credit, (c, event_id, template.emitter.key if template.emitter else b""))
-        elif kind == FAIL or kind == ABORT:
+        elif kind in (FAIL, ABORT):
             run.failed = max(run.failed, (c, 2 if kind == FAIL else 1, event_id, template.error))
         if gathered.template is not template:
             gathered.template = template
@@ -374,11 +276,11 @@ class Batch:
         zsets = [_scored(z) for z in (self._dz, self._jz, self._ez, self._mz)]
         parts = [
             out.names, _flat(out.ds), zsets[0], out.sv, _flat(out.mv), out.fr, _flat(out.job), zsets[1], _flat(out.edge),
-            zsets[2], out.ax, zsets[3], out.ex, _flat(out.al), out.wp, out.cad, out.runs, out.ro_add, out.ro_rem, out.closed, names, out.drops,
+            zsets[2], out.ax, zsets[3], out.ex, _flat(out.al), out.wp, out.cad, out.runs, out.ro_add, out.ro_rem, out.closed, names,
         ]  # fmt: skip
-        self.operations = sum(len(part) for part in parts[:-1]) // 2  # type: ignore[arg-type]  # all lists but the last
+        self.operations = sum(map(len, parts)) // 2
         self._know.trim()
-        return pack(parts)
+        return pack([*parts, out.drops])
 
     def _name(self, key: bytes, name: bytes) -> None:
         """Say in the outbox of the shard of `key` that `name` changed."""

@@ -18,10 +18,10 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from headwater_schemas.codec import Rejected
-from headwater_schemas.schema import Malformed, WriterSchema
 
 from headwater_processor.core.template import Template
+from headwater_schemas.codec import Rejected
+from headwater_schemas.schema import Malformed, WriterSchema
 
 I64 = npt.NDArray[np.int64]
 
@@ -35,7 +35,8 @@ _LINK_WIDTHS: Final = (16, 16, 16, 8)
 _SHORTEST: Final = 10 + _TAIL
 _HEADERS_MAX: Final = 64
 """Writer schemas whose tails are kept; others take the checked road."""
-_MAX_RECORD_BYTES: Final = 1 << 20
+_MAX_RECORD_BYTES: Final = 65_000
+"""Of a record on the fast road: so it can neither hold more items than a datum may, nor fill the memory with tails."""
 
 START, RUNNING, COMPLETE, FAIL, ABORT, OTHER = range(6)
 TYPE_CODES: Final = {"START": 0, "RUNNING": 1, "COMPLETE": 2, "FAIL": 3, "ABORT": 4, "OTHER": 5}
@@ -102,18 +103,19 @@ _KNOWN_MAX: Final = 50_000
 _MEASURES_MAX: Final = 8
 """Measures of a record that are read here; records with more take the checked road."""
 _VARINT: Final = re.compile(rb"[\x80-\xff]*[\x00-\x7f]")
-_ONE_VARINT: Final = rb"(?:[\x80-\xff]{0,8}[\x00-\x7f])"
+_INT: Final = rb"(?:[\x80-\xff]{0,3}[\x00-\x7f])"  # of more bytes an int may be none: the checked reader knows
+_LONG: Final = rb"(?:[\x80-\xff]{0,8}[\x00-\x7f])"
+_MEASURE: Final = b"(?:" + _INT + b"{2}" + _LONG + b"{6})"
 _REGIONS: Final = {
     2 * n: re.compile(
-        (b"\x00" if n == 0 else re.escape(bytes((2 * n,))) + _ONE_VARINT + b"{%d}\x00" % (8 * n)) + _ONE_VARINT + b"{2}",
-        re.DOTALL,
+        (b"\x00" if n == 0 else re.escape(bytes((2 * n,))) + _MEASURE + b"{%d}\x00" % n) + _LONG + b"{2}", re.DOTALL
     )
     for n in range(_MEASURES_MAX + 1)
 }
 """By the byte of the count: the measures as one block, the end of the array, two nominal times."""
 
 
-class _NotPlain(Exception):
+class _NotPlainError(Exception):
     """This record needs the checked reader."""
 
 
@@ -181,7 +183,7 @@ class BatchDecoder:
         if value[begin + _LINKS : at] != _PLAIN:
             try:
                 extras, at = _read_extras(value, begin + _LINKS, self._extras)
-            except (_NotPlain, IndexError):
+            except (_NotPlainError, IndexError):
                 return self._checked(value)
         head = value[begin : begin + HEAD]
         template = tails.get(value[at:])
@@ -189,8 +191,8 @@ class BatchDecoder:
             if not _is_plain(head):
                 return self._checked(value)
             template = self._new_tail(header, value, at)
-        if extras is not None:
-            _check_measures(extras, template)
+        if extras is not None and not _measures_fit(extras, template):
+            return self._checked(value)  # if the head is odd, these are no measures
         return head, template, extras, None
 
     def _new_tail(self, header: bytes, value: bytes, at: int) -> Template:
@@ -287,7 +289,7 @@ def _read_extras(value: bytes, at: int, known: dict[bytes, Extras]) -> tuple[Ext
         pattern = _REGIONS.get(value[at])
         found = pattern.match(value, at) if pattern is not None else None
         if found is None:
-            raise _NotPlain
+            raise _NotPlainError
         region = found.group()
         extras = known.get(region)
         if extras is None:
@@ -301,7 +303,7 @@ def _read_extras(value: bytes, at: int, known: dict[bytes, Extras]) -> tuple[Ext
     pattern = _REGIONS.get(value[at])
     found = pattern.match(value, at) if pattern is not None else None
     if found is None:
-        raise _NotPlain
+        raise _NotPlainError
     return _extras(found.group(), parent), found.end()
 
 
@@ -316,7 +318,7 @@ def _read_links(value: bytes, at: int) -> tuple[bytes, int]:
                 parent = value[at : at + width]
             at += width
         elif flag:
-            raise _NotPlain
+            raise _NotPlainError
     return parent, at
 
 
@@ -337,11 +339,10 @@ def _number(varint: bytes) -> int:
     return (number >> 1) ^ -(number & 1)
 
 
-def _check_measures(extras: Extras, template: Template) -> None:
+def _measures_fit(extras: Extras, template: Template) -> bool:
+    """Whether every measure names a dataset of the event."""
     uses = len(template.use_keys)
-    for measure in extras.measures:
-        if not 0 <= measure[0] < uses:
-            raise Malformed("measure_index", f"a measure names dataset {measure[0]} of {uses}")
+    return all(0 <= measure[0] < uses for measure in extras.measures)
 
 
 def _from_record(record: Mapping[str, Any]) -> tuple[bytes, Template, Extras | None, int | None]:
@@ -356,7 +357,9 @@ def _from_record(record: Mapping[str, Any]) -> tuple[bytes, Template, Extras | N
     ]  # fmt: skip
     parent = record["parent_run_id"] or b""
     extras = Extras(measures, record["nominal_end"], parent)
-    _check_measures(extras, template)
+    if not _measures_fit(extras, template):
+        uses = len(template.use_keys)
+        raise Malformed("measure_index", f"a measure names a dataset that is none of the event's {uses}")
     code = TYPE_CODES[record["event_type"]]
     head = record["event_id"] + bytes(8) + bytes((code * 2,)) + record["run_id"]
     plain = not measures and not parent and not extras.nominal_end

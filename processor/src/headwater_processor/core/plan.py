@@ -16,8 +16,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from headwater_processor.core.batch import Batch, Counters, Knowledge, Plan, Rules
+from headwater_processor.core.batch import Batch
 from headwater_processor.core.decode import Columns
+from headwater_processor.core.knowledge import Knowledge
+from headwater_processor.core.plan_values import Counters, Plan, Rules
 from headwater_processor.core.seen import Seen, SeenBucket, hash_ids
 
 __all__ = ["Counters", "Knowledge", "PartitionPlanner", "Plan", "Rules"]
@@ -84,7 +86,7 @@ class PartitionPlanner:
         late: list[tuple[int, int]] = []
         late_list = lateness.tolist() if bool((lateness > 0).any()) else None
         future_list = future.tolist() if bool(future.any()) else None
-        credits = credit.tolist()
+        credit_times = credit.tolist()
         appends = appended.tolist()
         add = batch.add
         applied = 0
@@ -99,7 +101,7 @@ class PartitionPlanner:
                 late.append((columns.rows[i], late_list[i]))
             if future_list is not None and future_list[i]:
                 counters.future += 1
-            add(credits[i], types[i], ids[i], run_ids[i], templates[i], extras[i], appends[i], verdict == 2)
+            add(credit_times[i], types[i], ids[i], run_ids[i], templates[i], extras[i], appends[i], verdict == 2)
         counters.applied += applied
         counters.dup += n - applied
         counters.late += len(late)

@@ -62,7 +62,6 @@ class Template:
         "names",
         "outputs",
         "outputs_blob",
-        "parent_job",
         "parent_job_key",
         "read",
         "renamed",

@@ -130,7 +130,10 @@ class Judging:
             return
         silent = min(self.as_of.values()) - self.settings.run_timeout_us
         found = self._store.many(
-            [("ZRANGEBYSCORE", self._store.keys("ro", j.shard.number), "-inf", silent, "LIMIT", 0, LOST_MAX) for j in judges]
+            [
+                ("ZRANGEBYSCORE", self._store.keys("ro", j.shard.number), "-inf", silent, "LIMIT", 0, LOST_MAX)
+                for j in judges
+            ]
         )
         for judge, members in zip(judges, found, strict=True):
             by_job: dict[bytes, set[bytes]] = {}
@@ -265,7 +268,12 @@ class Judging:
     # ---- the domain itself -----------------------------------------------------------------------------------------
 
     def look_at_domain(
-        self, judge: ShardJudge, stopped: Mapping[int, tuple[int, str]], born_us: int, unjudged_critical: int, now_us: int
+        self,
+        judge: ShardJudge,
+        stopped: Mapping[int, tuple[int, str]],
+        born_us: int,
+        unjudged_critical: int,
+        now_us: int,
     ) -> None:
         """Headwater's own alerts: partitions that were stopped, and whether anything can be judged at all."""
         writes = Writes()
@@ -281,9 +289,7 @@ class Judging:
         ]
         for partition, (since_us, reason) in stopped.items():
             resume = f"headwater worker resume {partition}"
-            results.append(
-                judge_partition(self._topic, partition, since_us, reason, resume, now_us, judge.machines)
-            )
+            results.append(judge_partition(self._topic, partition, since_us, reason, resume, now_us, judge.machines))
         for result in results:
             machines.update(result.machines)
             writes.alerts += [_packed(alert.fingerprint, encode_alert(alert)) for alert in result.alerts]
@@ -381,4 +387,4 @@ def _may_hang_loose(previous: Status | None) -> bool:
     return previous is not None and not previous.candidates
 
 
-__all__ = ["DUE_MAX", "Judging", "Name", "ShardJudge", "pack_alert", "unpack_alert", "wake_rule", "FreshnessRecord"]
+__all__ = ["DUE_MAX", "FreshnessRecord", "Judging", "Name", "ShardJudge", "pack_alert", "unpack_alert", "wake_rule"]

@@ -34,7 +34,14 @@ class Owned:
 
 
 def bad_share_exceeded(
-    window: deque[tuple[int, int, int]], now_us: int, records: int, bad: int, *, window_us: int, least: int, share: float
+    window: deque[tuple[int, int, int]],
+    now_us: int,
+    records: int,
+    bad: int,
+    *,
+    window_us: int,
+    least: int,
+    share: float,
 ) -> bool:
     """Whether more than `share` of at least `least` records within the window are bad, counting this batch."""
     window.append((now_us, records, bad))

@@ -15,11 +15,11 @@ from concurrent.futures import Future
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported, but not by name
+from redis.exceptions import RedisError
 
 from headwater_processor.engine.owned import Owned
 from headwater_processor.ports import StateStore
-from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +74,9 @@ class Prover:
         if not live:
             return
         now_us = self._now_us()
+        latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client types none of OffsetSpec
         asked: dict[TopicPartition, Future[Any]] = self._admin.list_offsets(
-            {TopicPartition(self._topic, p): OffsetSpec.latest() for p in live}, request_timeout=5.0
+            {TopicPartition(self._topic, p): latest for p in live}, request_timeout=5.0
         )
         proofs = []
         for at, future in asked.items():

@@ -204,18 +204,16 @@ class Shards:
         more = False
         if self._judges:
             judges = list(self._judges.values())
-            started = time.thread_time()
             now = time.monotonic()
             if now >= self._next_round():
-                more = self.drain.round([judge.shard for judge in judges])
+                more = self._publish(judges)
                 self._round = (now, time.monotonic())
                 now = self._round[1]
-            published = time.thread_time()
-            self.publish_s += published - started
             if now - self._swept_at >= self._settings.sweep_interval_s:
                 self._swept_at = now
+                started, before = time.thread_time(), self.publish_s
                 self._sweep(judges)
-                self.judge_s += time.thread_time() - published
+                self.judge_s += time.thread_time() - started - (self.publish_s - before)
             self._drop_lost()
         if not more or time.monotonic() < self._next_round():
             self._news.wait(IDLE_S)
@@ -227,6 +225,13 @@ class Shards:
         if self._behind:
             return ended + BEHIND_PAUSE_S
         return ended + min(PAUSE_MAX_S, PAUSE_SHARE * (ended - began))
+
+    def _publish(self, judges: list[ShardJudge]) -> bool:
+        """A round of publishing; returns whether there may be more to do at once."""
+        started = time.thread_time()
+        more = self.drain.round([judge.shard for judge in judges])
+        self.publish_s += time.thread_time() - started
+        return more
 
     def _obey(self) -> None:
         with self._lock:
@@ -262,7 +267,7 @@ class Shards:
         self._judging.behind = False
         while self._judging.sweep(judges) and not self._halt.is_set():
             self.moved_at = time.monotonic()
-            self.drain.round([judge.shard for judge in judges])
+            self._publish(judges)
         self._judging.sweep_runs(judges)
         self._publish_alerts(judges)
         first = self._judges.get(0)
@@ -302,9 +307,7 @@ class Shards:
         key = self._store.keys
         total = max(1, self._partitions)
         stops = self._store.many([("HMGET", key("f", p), "stopped_at", "stopped") for p in range(total)])
-        stopped = {
-            p: (int(at), (why or b"").decode()) if at and why else (0, "") for p, (at, why) in enumerate(stops)
-        }
+        stopped = {p: (int(at), (why or b"").decode()) if at and why else (0, "") for p, (at, why) in enumerate(stops)}
         now_us = self._store.now_us()
         self._started_us = self._started_us or now_us
         critical = self._reader.critical(self._judging.policies)

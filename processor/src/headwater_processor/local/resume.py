@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported, but not by name
 from redis.exceptions import RedisError
 
 from headwater.runtime.errors import RefusedError
@@ -21,7 +23,9 @@ def resume_partition(settings: Settings, partition: int, *, skip_lost: bool) -> 
     Raises RefusedError if the partition does not exist or is not stopped; DeliveryError, RedisUnavailable.
     """
     topic = catalogue(settings.topic_prefix)["events"].name
-    store = RedisStore(connect(settings.redis), settings.domain, shards=settings.processor.shards, closed_runs_max=0, horizon_us=0)
+    store = RedisStore(
+        connect(settings.redis), settings.domain, shards=settings.processor.shards, closed_runs_max=0, horizon_us=0
+    )
     try:
         reason = store.is_stopped(partition)
         if not reason:
@@ -42,9 +46,10 @@ def resume_partition(settings: Settings, partition: int, *, skip_lost: bool) -> 
 def _offsets(settings: Settings, topic: str, partition: int) -> tuple[int, int]:
     admin = AdminClient(client_config(settings.kafka))
     at = TopicPartition(topic, partition)
+    spec: Any = OffsetSpec  # the client types none of it
     try:
-        low = admin.list_offsets({at: OffsetSpec.earliest()}, request_timeout=10)[at].result(12).offset
-        high = admin.list_offsets({at: OffsetSpec.latest()}, request_timeout=10)[at].result(12).offset
+        low: int = admin.list_offsets({at: spec.earliest()}, request_timeout=10)[at].result(12).offset
+        high: int = admin.list_offsets({at: spec.latest()}, request_timeout=10)[at].result(12).offset
     except KafkaException as error:
         raise translate(error, settings.kafka.bootstrap_servers) from error
     return low, high

@@ -50,7 +50,7 @@ def worker_config(settings: Settings) -> WorkerConfig:
     fetching = {"queued.min.messages": 30_000, "queued.max.messages.kbytes": 32_768, "fetch.queue.backoff.ms": 5,
                 "max.poll.interval.ms": 60_000}  # fmt: skip
     grace_us = p.unlinked_grace_ms * _MS
-    policies = tuple(policy for file in settings.policies for policy in read_policies(Path(file)))
+    policies = tuple(read_policies(settings.policies))
     return WorkerConfig(
         consumer={**fetching, **consumer},
         producer={**producer_config(settings.kafka, client_id=client_id), "linger.ms": 1},
@@ -110,14 +110,13 @@ def run_one(settings: Settings, report: Path | None = None) -> int:
     worker = app.headwater
     server = serve(settings.metrics, [WorkerCollector(worker)], healthy=worker.healthy, ready=worker.ready)
     started = time.monotonic()
+    code = 0
     try:
         faust.Worker(
             app, loglevel="WARNING", quiet=True, redirect_stdouts=False, override_logging=False, logfile=None
         ).execute_from_commandline()
-    except SystemExit as ended:
+    except SystemExit as ended:  # how Faust's worker always ends
         code = ended.code if isinstance(ended.code, int) else 0
-    else:
-        code = 0
     finally:
         worker.stop()
         if server is not None:
@@ -160,7 +159,9 @@ def run_many(processes: int, arguments: list[str]) -> int:
     while not stopping:
         ended = next((child for child in children if child.poll() is not None), None)
         if ended is not None:
-            log.error("worker process %d ended by itself with code %s; stopping the others", ended.pid, ended.returncode)
+            log.error(
+                "worker process %d ended by itself with code %s; stopping the others", ended.pid, ended.returncode
+            )
             code = ended.returncode or 1
             break
         time.sleep(0.2)

@@ -40,7 +40,7 @@ class Workload:
     """An endless stream of records; equal for equal arguments. `step_us` of event time pass from record to record."""
 
     def __init__(self, *, seed: int = 1, datasets: int = 5000, wide: bool = False, step_us: int = 10) -> None:
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311 - a seeded benchmark, not a secret
         self._wide = wide
         self._step_us = step_us
         self._weights = list(itertools.accumulate(1 / (i + 1) for i in range(datasets)))

@@ -26,10 +26,11 @@ _FLUSH_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What is in the topic now: records, and bytes of their values."""
+    """What is in the topic now: records, and bytes of their values. `source` goes on where the topic ends."""
 
     events: int
     value_bytes: int
+    source: Workload
 
 
 class _Failures:
@@ -64,7 +65,7 @@ def fill(bench: Bench, here: Place, *, wide: bool) -> Filled:
         value_bytes += len(record.value)
         producer.produce(topic, record.value, record.key, on_delivery=failures.report)
     failures.check(producer.flush(_FLUSH_S))
-    return Filled(plan.events, value_bytes)
+    return Filled(plan.events, value_bytes, source)
 
 
 def _housekeeping(bench: Bench, producer: Producer, failures: _Failures, number: int, say_at: float) -> float:

@@ -29,7 +29,7 @@ from headwater_schemas.registry import SchemaStore
 LEFT_OUT_S: Final = 3.0
 """Of the beginning: caches fill, connections open."""
 _AFTER_S: Final = 3.0
-_PREPARE_S: Final = 1.0
+_PREPARE_S: Final = 2.0
 _PREFIX: Final = b"DATASET|FRESHNESS|"
 _PROVING: Final = (EventType.RUNNING, EventType.OTHER)
 
@@ -90,15 +90,14 @@ def written_by(event: LineageEvent) -> list[Name]:
     return list(dict.fromkeys(canonical_dataset(use.namespace, use.name) for use in uses))
 
 
-def measure_latency(bench: Bench, here: Place, running: BenchWorker, *, wide: bool) -> dict[str, Any]:
+def measure_latency(bench: Bench, here: Place, running: BenchWorker, source: Workload) -> dict[str, Any]:
     """Send at the plan's rate and watch the deltas; the figures of the latency."""
     plan = bench.plan
     step_us, count = 1_000_000 // plan.rate, int(plan.latency_s * plan.rate)
-    source = Workload(seed=plan.seed + 1, datasets=plan.datasets, wide=wide)
-    # The first round is thrown away: it says how long preparing takes, so that the second is ready in time.
+    # How long preparing takes decides when the first event can leave: a tenth is prepared to find out, and thrown away.
     began = time.monotonic()
-    prepare(Workload(seed=plan.seed, datasets=plan.datasets, wide=wide), 0, max(1, count // 10), step_us)
-    lead_us = int((time.monotonic() - began) * 12e6 + _PREPARE_S * 1e6)
+    prepare(source, time.time_ns() // 1000, max(1, count // 10), step_us)
+    lead_us = int((time.monotonic() - began) * 15e6 + _PREPARE_S * 1e6)
     start_us = time.time_ns() // 1000 + lead_us
     schedule = prepare(source, start_us, count, step_us)
     seen = Seen(start_us + int(min(LEFT_OUT_S, plan.latency_s / 2) * 1e6), schedule.writes)
@@ -140,7 +139,10 @@ def _consumer(here: Place) -> Consumer:
             "fetch.wait.max.ms": 100,
         }
     )
-    consumer.assign([TopicPartition(here.topic("deltas"), number, 0) for number in range(here.partitions)])
+    ends = [TopicPartition(here.topic("deltas"), number) for number in range(here.partitions)]
+    for each in ends:
+        each.offset = consumer.get_watermark_offsets(each, 10.0, cached=False)[1]
+    consumer.assign(ends)
     return consumer
 
 

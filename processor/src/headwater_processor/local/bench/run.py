@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from typing import Any
 
 import redis
 
@@ -13,12 +12,13 @@ from headwater.runtime.errors import RefusedError
 from headwater.runtime.redis import translate
 from headwater_processor.local.bench.bench import Bench
 from headwater_processor.local.bench.figures import Figures, memory_figures, throughput_figures
-from headwater_processor.local.bench.fill import fill, publish_policies
+from headwater_processor.local.bench.fill import Filled, fill, publish_policies
 from headwater_processor.local.bench.latency import measure_latency
-from headwater_processor.local.bench.place import place
+from headwater_processor.local.bench.place import Place, place
 from headwater_processor.local.bench.process import cpu_s
 from headwater_processor.local.bench.throughput import counts, seen_bytes, used_memory_bytes, watch
 from headwater_processor.local.bench.worker import await_ownership, worker
+from headwater_processor.local.workload import Workload
 
 _LATENCY = {"HEADWATER_PROCESSOR__FRESHNESS_INTERVAL_MS": "0"}
 """Every proof of a write is published at once, so that each can be timed."""
@@ -51,40 +51,37 @@ def run_bench(bench: Bench) -> Figures:
 
 
 def _workload(bench: Bench, name: str) -> Figures:
-    wide = name == "wide"
-    figures = _throughput(bench, name, wide=wide)
-    if bench.plan.latency_s > 0:
-        figures["latency"] = _latency(bench, name, wide=wide)
-    return figures
-
-
-def _throughput(bench: Bench, name: str, *, wide: bool) -> Figures:
     with place(bench.settings, bench.plan.partitions) as here:
         bench.say(f"{name}: filling {here.topic('events')}")
         publish_policies(here)
-        filled = fill(bench, here, wide=wide)
-        before = used_memory_bytes(here)
-        with worker(bench, here, {}) as running:
-            bench.say(f"{name}: the worker runs, process {running.pid}")
-            watched = watch(bench, here, running, filled)
-            # Before it stops: what was counted is what was measured.
-            memory = memory_figures(counts(here), seen_bytes(here), before, used_memory_bytes(here))
-            outcome = counts(here)
-            report = running.stop()
+        filled = fill(bench, here, wide=name == "wide")
+        figures = _throughput(bench, here, name, filled)
+        if bench.plan.latency_s > 0:
+            figures["latency"] = _latency(bench, here, name, filled.source)
+    return figures
+
+
+def _throughput(bench: Bench, here: Place, name: str, filled: Filled) -> Figures:
+    before = used_memory_bytes(here)
+    with worker(bench, here, {}) as running:
+        bench.say(f"{name}: the worker runs, process {running.pid}")
+        watched = watch(bench, here, running, filled)
+        outcome = counts(here)
+        memory = memory_figures(outcome, seen_bytes(here), before, used_memory_bytes(here))
+        report = running.stop()
     _check_sum(outcome, filled.events)
     return {**throughput_figures(filled, watched, report), "redis": memory, "counts": outcome}
 
 
-def _latency(bench: Bench, name: str, *, wide: bool) -> dict[str, Any]:
-    with place(bench.settings, bench.plan.partitions) as here:
-        publish_policies(here)
-        with worker(bench, here, _LATENCY) as running:
-            await_ownership(bench, here, running)
-            bench.say(f"{name}: {bench.plan.rate:,} events a second for {bench.plan.latency_s:g} s")
-            before_s = cpu_s(running.pid)
-            found = measure_latency(bench, here, running, wide=wide)
-            used_s = cpu_s(running.pid) - before_s
-            running.stop()
+def _latency(bench: Bench, here: Place, name: str, source: Workload) -> Figures:
+    """On the state that the full topic left: the graph is known, as it is on any day but the first."""
+    with worker(bench, here, _LATENCY) as running:
+        await_ownership(bench, here, running)
+        bench.say(f"{name}: {bench.plan.rate:,} events a second for {bench.plan.latency_s:g} s")
+        before_s = cpu_s(running.pid)
+        found = measure_latency(bench, here, running, source)
+        used_s = cpu_s(running.pid) - before_s
+        running.stop()
     return {**found, "worker_cpu_seconds": round(used_s, 2)}
 
 

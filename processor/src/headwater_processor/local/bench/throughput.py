@@ -88,7 +88,9 @@ def watch(bench: Bench, here: Place, running: BenchWorker, filled: Filled) -> Wa
             )
         if look.next and now > say_at:
             say_at = now + _SAY_EVERY_S
-            bench.say(f"  {look.next:,} of {filled.events:,} records are applied, {look.left_to_publish} outbox entries left")
+            bench.say(
+                f"  {look.next:,} of {filled.events:,} records are applied, {look.left_to_publish} outbox entries left"
+            )
         bench.pause(_LOOK_S)
 
 

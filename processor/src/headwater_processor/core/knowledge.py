@@ -1,0 +1,57 @@
+"""What a worker knows to be in Redis, so that a batch sends only what changes something."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from headwater_processor.core.runs import Run, decode_run
+
+MINUTE_US: Final = 60_000_000
+
+
+class Knowledge:
+    """What this worker knows to be in Redis. Bounded: over `entities_max` it is dropped and learned anew."""
+
+    def __init__(self, entities_max: int = 1_000_000) -> None:
+        self._max = entities_max
+        self.generation = 0
+        self._naming = 0
+        self.clear()
+
+    def stamp(self, c: int) -> int:
+        """The minute of `c`, within the current round of naming: what is named once a minute is named when this rises."""
+        return (self._naming << 40) | (c // MINUTE_US)
+
+    def name_again(self) -> None:
+        """Something was removed from the graph: whatever is touched from now on has to be named again."""
+        self._naming += 1
+
+    def clear(self) -> None:
+        """Forget everything; the templates notice by the generation."""
+        self.generation += 1
+        self.names: set[bytes] = set()
+        self.datasets: dict[bytes, list[Any]] = {}  # [(first, event id), first read, first written, minute]
+        self.jobs: dict[bytes, list[Any]] = {}  # [(first, event id), first input, first output, streaming, minute]
+        self.edges: dict[bytes, list[Any]] = {}  # [(first, event id), minute]
+        self.pairs: set[bytes] = set()
+        self.aliases: dict[bytes, int] = {}
+        self.versions: dict[bytes, bytes] = {}
+        self.writers: set[bytes] = set()
+        self.slots: dict[bytes, int] = {}
+        self.runs: dict[bytes, tuple[Run, bytes]] = {}
+
+    def learn_run(self, key: bytes, stored: bytes, token: bytes) -> None:
+        """What the call `token` found when it joined a run: more than this worker knew. If a later plan spoke of the run
+        already, that one finds the difference itself."""
+        known = self.runs.get(key)
+        if known is not None and known[1] == token:
+            self.runs[key] = (decode_run(stored[8:]), stored[:8])
+
+    def trim(self) -> None:
+        """Keep the bound."""
+        if len(self.datasets) + len(self.edges) + len(self.jobs) > self._max:
+            self.clear()
+        if len(self.runs) > self._max:
+            self.runs.clear()
+        if len(self.pairs) + len(self.writers) + len(self.slots) > 4 * self._max:
+            self.clear()
