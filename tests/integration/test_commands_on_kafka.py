@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,6 +142,23 @@ def test_a_topic_that_differs_is_left_alone_and_named(headwater: Headwater) -> N
     assert row["topic"] == headwater.topic("events")
     assert "5 partitions" in row["differences"]
     assert "retention.ms=1000 instead of 604800000" in row["differences"]
+
+
+def test_the_embedded_broker_gets_its_topics_too(capsys: pytest.CaptureFixture[str]) -> None:
+    broker = subprocess.Popen(
+        [sys.executable, "-m", "headwater_processor.local.broker", "lineage.events:4"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with broker:
+        assert broker.stdout is not None
+        servers = json.loads(broker.stdout.readline())["bootstrap"]
+        assert run(["--kafka", servers, "topics", "create", "-o", "json"]) == 0
+        results = {row["topic"]: row["result"] for row in json.loads(capsys.readouterr().out)}
+        assert run(["--kafka", servers, "tail", "alerts", "--from", "beginning", "--no-follow"]) == 0
+        broker.terminate()
+    assert results.pop("lineage.events") == "differs"
+    assert set(results.values()) == {"created"}
 
 
 def test_an_event_by_flags_arrives(topics: Headwater) -> None:

@@ -21,7 +21,7 @@ from headwater.runtime.kafka import client_config, translate
 from headwater_schemas.topics import Topic, catalogue
 
 _TIMEOUT_S: Final = 15.0
-_UNSUPPORTED: Final = frozenset({KafkaError._UNSUPPORTED_FEATURE, KafkaError.UNSUPPORTED_VERSION})
+_FORBIDDEN: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 _BROKERS_CHOICE: Final = -1
 _PAUSE_S: Final = 0.05
 
@@ -54,14 +54,16 @@ def create(context: click.Context, dry_run: bool, partitions: int | None, replic
     wanted = _wanted(settings.topic_prefix, partitions)
     admin = AdminClient(client_config(settings.kafka))
     try:
-        existing = _existing(admin)
+        existing, embedded = _existing(admin), _is_embedded(admin)
         missing = [topic for topic in wanted if topic.name not in existing]
         if not dry_run:
-            created = _create(admin, missing, replication or _BROKERS_CHOICE)
+            create_ = _ask_for if embedded else _create
+            created = create_(admin, missing, replication or _BROKERS_CHOICE)
             missing = [topic for topic in missing if topic.name in created]
             existing = _when_visible(admin, {topic.name for topic in wanted})
         new = {topic.name for topic in missing}
-        differing = _differences(admin, [topic for topic in wanted if topic.name not in new], existing)
+        old = [topic for topic in wanted if topic.name not in new]
+        differing = _differences(old, existing, {} if embedded else _configs(admin, old))
     except KafkaException as error:
         raise translate(error, settings.kafka.bootstrap_servers) from error
     done = "would be created" if dry_run else "created"
@@ -109,24 +111,32 @@ def _create(admin: AdminClient, missing: Iterable[Topic], replication: int) -> s
         for topic in missing
     ]
     created = set()
-    for name, future in (admin.create_topics(new, operation_timeout=_TIMEOUT_S) if new else {}).items():
+    for name, future in (
+        admin.create_topics(new, operation_timeout=_TIMEOUT_S, request_timeout=_TIMEOUT_S) if new else {}
+    ).items():
         try:
             future.result(2 * _TIMEOUT_S)
             created.add(name)
         except KafkaException as error:
-            code = error.args[0].code()
-            if code in _UNSUPPORTED:
-                # librdkafka's in-process broker knows no CreateTopics; it makes a topic when somebody asks for it.
-                admin.list_topics(name, timeout=_TIMEOUT_S)
-                created.add(name)
-            elif code != KafkaError.TOPIC_ALREADY_EXISTS:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
     return created
 
 
-def _differences(admin: AdminClient, topics_: list[Topic], partitions: Mapping[str, int]) -> dict[str, list[str]]:
+def _is_embedded(admin: AdminClient) -> bool:
+    """Whether it is librdkafka's in-process broker, as `headwater up` runs it: it answers no admin calls at all."""
+    return str(admin.list_topics(timeout=_TIMEOUT_S).cluster_id).startswith("mockCluster")
+
+
+def _ask_for(admin: AdminClient, missing: Iterable[Topic], _replication: int) -> set[str]:
+    """The embedded broker makes a topic, with its own number of partitions, when somebody asks for it."""
+    return {topic.name for topic in missing if admin.list_topics(topic.name, timeout=_TIMEOUT_S)}
+
+
+def _differences(
+    topics_: list[Topic], partitions: Mapping[str, int], configs: Mapping[str, Mapping[str, str]]
+) -> dict[str, list[str]]:
     """By topic, how it differs from the catalogue, in words."""
-    configs = _configs(admin, topics_)
     return {
         topic.name: [
             *([f"{partitions[topic.name]} partitions"] if partitions[topic.name] != topic.partitions else []),
@@ -143,10 +153,12 @@ def _differences(admin: AdminClient, topics_: list[Topic], partitions: Mapping[s
 def _configs(admin: AdminClient, topics_: list[Topic]) -> dict[str, dict[str, str]]:
     resources = [ConfigResource(ConfigResource.Type.TOPIC, topic.name) for topic in topics_]
     found = {}
-    for resource, future in (admin.describe_configs(resources) if resources else {}).items():
+    for resource, future in (
+        admin.describe_configs(resources, request_timeout=_TIMEOUT_S) if resources else {}
+    ).items():
         try:
-            found[resource.name] = {key: entry.value for key, entry in future.result(_TIMEOUT_S).items()}
+            found[resource.name] = {key: entry.value for key, entry in future.result(2 * _TIMEOUT_S).items()}
         except KafkaException as error:
-            if error.args[0].code() not in _UNSUPPORTED:
+            if error.args[0].code() not in _FORBIDDEN:  # who may not look has nothing to compare
                 raise
     return found
