@@ -17,7 +17,7 @@ Figures = dict[str, Any]  # Any: what JSON can hold
 def throughput_figures(filled: Filled, watched: Watched, report: Mapping[str, Any]) -> Figures:
     """Events, seconds and rates of one run; `report` is the worker's own."""
     began_s, began_cpu_s = report["began"]
-    start, end = watched.before(began_s), watched.end
+    start, end, applied = watched.before(began_s), watched.end, watched.applied()
     worker_s = end.worker_s - began_cpu_s
     redis_s = end.redis_s - start.redis_s
     wall_s = end.at_s - began_s
@@ -26,9 +26,10 @@ def throughput_figures(filled: Filled, watched: Watched, report: Mapping[str, An
         "events": filled.events,
         "event_bytes": round(filled.value_bytes / max(1, filled.events), 1),
         "wall_seconds": round(wall_s, 3),
-        "wall_seconds_to_applied": round(watched.applied_at_s() - began_s, 3),
+        "wall_seconds_to_applied": round(applied.at_s - began_s, 3),
         "events_per_second": _rate(filled.events, wall_s),
         "worker_cpu_seconds": round(worker_s, 3),
+        "worker_cpu_seconds_to_applied": round(applied.worker_s - began_cpu_s, 3),
         "redis_cpu_seconds": round(redis_s, 3),
         "events_per_cpu_second": _rate(filled.events, worker_s),
         "events_per_cpu_second_with_redis": _rate(filled.events, worker_s + redis_s),

@@ -1,7 +1,8 @@
 """How much CPU a full topic costs: the worker reads it to its end while we watch from outside.
 
 It counts from the first record consumed (the worker says when that was, and what it had used by then) to the moment at
-which everything is applied and published: every fence at the end of its partition, every outbox empty.
+which everything is applied, judged and published: every fence at the end of its partition, every outbox empty, and empty
+it stays. (While a backlog is read nothing is judged, so that comes at the end, and brings images of its own.)
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from headwater_processor.local.bench.worker import BenchWorker
 
 _LOOK_S: Final = 0.1
 _STUCK_S: Final = 90.0
+_QUIET_S: Final = 4.0
+"""Outboxes that were empty for so long are empty for good: longer than as-of and a sweep take together."""
 _SAY_EVERY_S: Final = 2.0
 _COUNTERS: Final = ("applied", "dup", "late", "future", "undeduped", "bad")
 
@@ -40,16 +43,13 @@ class Watched:
     """A run that came to its end."""
 
     looks: tuple[Look, ...]
+    end: Look
+    """The first moment at which nothing was left, and nothing came after it."""
     peak_rss_bytes: int
 
-    @property
-    def end(self) -> Look:
-        """The first moment at which nothing was left."""
-        return self.looks[-1]
-
-    def applied_at_s(self) -> float:
-        """When the last record was seen to be applied."""
-        return next(look.at_s for look in self.looks if look.next == self.end.next)
+    def applied(self) -> Look:
+        """The moment at which the last record was seen to be applied."""
+        return next(look for look in self.looks if look.next == self.end.next)
 
     def before(self, at_s: float) -> Look:
         """The last moment seen before this time."""
@@ -72,21 +72,24 @@ def watch(bench: Bench, here: Place, running: BenchWorker, filled: Filled) -> Wa
     """Look until everything is applied and published. Raises RefusedError when the worker ends or nothing moves."""
     looks: list[Look] = []
     moved = say_at = time.monotonic()
+    end: Look | None = None
     while True:
         look = _look(here, running)
         now = time.monotonic()
         if looks and (look.next, look.left_to_publish) != (looks[-1].next, looks[-1].left_to_publish):
             moved = now
         looks.append(look)
-        if look.next >= filled.events and not look.left_to_publish:
-            return Watched(tuple(looks), process.peak_rss_bytes(running.pid))
+        done = look.next >= filled.events and not look.left_to_publish
+        end = (end or look) if done else None
+        if end is not None and look.at_s - end.at_s >= _QUIET_S:
+            return Watched(tuple(looks), end, process.peak_rss_bytes(running.pid))
         running.check()
         if now - moved > _STUCK_S:
             raise RefusedError(
                 f"nothing has moved for {_STUCK_S:.0f} s at {look.next:,} of {filled.events:,} records and "
                 f"{look.left_to_publish} outbox entries; the worker's log ends:\n{running.last_words()}"
             )
-        if look.next and now > say_at:
+        if look.next and now > say_at and not done:
             say_at = now + _SAY_EVERY_S
             bench.say(
                 f"  {look.next:,} of {filled.events:,} records are applied, {look.left_to_publish} outbox entries left"
