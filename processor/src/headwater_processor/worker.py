@@ -132,12 +132,20 @@ class Worker:
 
     # ---- life ------------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Open the domain, start every thread, join the group. Raises HeadwaterError."""
-        config = self.config
+    def prepare(self) -> None:
+        """See that Kafka, the topic, Redis and the layout are as they must be; open the domain.
+
+        Raises HeadwaterError, KafkaException, RedisError.
+        """
         self._count_partitions()
         self.store.open(self._partitions)
         self._owner_store.open(self._partitions)
+
+    def start(self) -> None:
+        """Start every thread and join the group; `prepare` first, if nobody did."""
+        config = self.config
+        if not self._partitions:
+            self.prepare()
         self.engine = Engine(
             rules=config.rules, limits=config.limits, store=self.store, decoder=self.decoder, letters=self.letters,
             secret=self.store.secret, stats=self.stats, on_reset=self._on_reset, on_stopped=self._on_stopped,
@@ -152,7 +160,7 @@ class Worker:
             self.publisher,
             ShardSettings(
                 config.rules.shards, config.domain, self.topic, config.freshness_interval_s, config.sweep_interval_s,
-                config.watchdog_interval_s, self._judge_settings(),
+                config.watchdog_interval_s, config.session_timeout_s + 1.0, self._judge_settings(),
             ),
             on_crowded=self.engine.outbox_full,
         )  # fmt: skip

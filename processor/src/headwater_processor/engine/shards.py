@@ -2,7 +2,7 @@
 
 Shard s belongs to the owner of events partition s mod P. When partitions come, their shards are taken over under a new
 epoch; when they go, the round in hand is finished and the rest is left to the next owner. A step that is refused (another
-epoch) ends the ownership of that shard at once, without trying to take it back: the group will say whose it is.
+epoch) ends the ownership of that shard at once; it is taken back only if the group still gives it to us after a while.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class ShardSettings:
     interval_s: float
     sweep_interval_s: float
     watchdog_interval_s: float
+    retake_s: float
     judge: JudgeSettings
 
 
@@ -88,6 +89,7 @@ class Shards:
         )
         self._judges: dict[int, ShardJudge] = {}
         self._wanted: set[int] = set()
+        self._retake: dict[int, float] = {}
         self._commands: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._news = threading.Event()
@@ -242,7 +244,10 @@ class Shards:
     def _own(self) -> None:
         for number in [s for s in self._judges if s not in self._wanted]:
             del self._judges[number]
+        now = time.monotonic()
         for number in sorted(self._wanted - self._judges.keys()):
+            if self._retake.get(number, 0.0) > now:
+                continue
             fence = self._store.acquire(number)
             judge = self._judging.load(Shard(fence, fence.version))
             self._judges[number] = judge
@@ -251,10 +256,12 @@ class Shards:
             self._rearm(list(self._judges.values()))
 
     def _drop_lost(self) -> None:
+        """A refused step: another owner, or a state that lost the fence. If the group still gives us the shard after a
+        while, it is ours; a zombie learns before that that it is one."""
         for number in [s for s, judge in self._judges.items() if judge.shard.lost]:
             log.warning("shard %d has another owner", number)
             del self._judges[number]
-            self._wanted.discard(number)
+            self._retake[number] = time.monotonic() + self._settings.retake_s
 
     def _woken(self, shard: Shard, name: bytes, facts: Facts) -> list[bytes]:
         judge = self._judges.get(shard.number)

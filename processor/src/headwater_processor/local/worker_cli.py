@@ -108,6 +108,7 @@ def run_one(settings: Settings, report: Path | None = None) -> int:
     check_policy(connect(settings.redis), settings.redis.url)
     app = _app(settings)
     worker = app.headwater
+    worker.prepare()  # what is wrong before the start is a sentence, not a crash inside Faust
     server = serve(settings.metrics, [WorkerCollector(worker)], healthy=worker.healthy, ready=worker.ready)
     started = time.monotonic()
     code = 0
