@@ -44,7 +44,7 @@ types: $(INSTALLED) ## Check the types
 	@$(BIN)/mypy
 
 contracts: $(INSTALLED) ## Check which package imports which
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 check: lint types contracts test ## All of these
 
