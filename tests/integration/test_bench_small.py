@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -32,9 +34,14 @@ def command(kafka: KafkaService, redis_url: str, *arguments: str) -> list[str]:
     ]
 
 
-def leftovers(kafka: KafkaService, client: redis.Redis) -> list[Any]:
-    topics = [name for name in kafka.admin.list_topics(timeout=10).topics if name.startswith("hw-bench-")]
-    return [*topics, *client.scan_iter(match="{hw:hw-bench-*", count=1000)]
+def leftovers(kafka: KafkaService, client: redis.Redis, places: Iterable[str]) -> list[Any]:
+    names = tuple(f"{place}." for place in places)
+    keys = [key for place in places for key in client.scan_iter(match=f"{{hw:{place}}}:*", count=1000)]
+    return keys + [name for name in kafka.admin.list_topics(timeout=10).topics if name.startswith(names)]
+
+
+def places_in(said: str) -> list[str]:
+    return re.findall(r"filling (\S+)\.events", said)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +49,7 @@ def figures(kafka: KafkaService, redis_url: str) -> dict[str, Any]:
     asked = command(kafka, redis_url, "--events", str(EVENTS), "--workload", "both", "--latency-seconds", "4")
     ended = subprocess.run(asked, capture_output=True, timeout=240, check=False)
     assert ended.returncode == 0, ended.stderr.decode()
-    document: dict[str, Any] = json.loads(ended.stdout)
-    return document
+    return {**json.loads(ended.stdout), "said": ended.stderr.decode()}
 
 
 @pytest.mark.parametrize("workload", ["narrow", "wide"])
@@ -85,9 +91,10 @@ def test_every_proof_of_a_write_is_seen_on_the_deltas(figures: dict[str, Any], w
 
 
 def test_nothing_is_left_behind(figures: dict[str, Any], kafka: KafkaService, redis_url: str) -> None:
-    assert figures["workloads"]
+    places = places_in(figures["said"])
+    assert len(places) == 2
     with redis.Redis.from_url(redis_url) as client:
-        wait_until(lambda: not leftovers(kafka, client), within_s=20, what="topics and keys are gone")
+        wait_until(lambda: not leftovers(kafka, client, places), within_s=20, what="topics and keys are gone")
 
 
 def test_an_interrupted_benchmark_cleans_up_and_says_130(kafka: KafkaService, redis_url: str) -> None:
@@ -97,11 +104,13 @@ def test_an_interrupted_benchmark_cleans_up_and_says_130(kafka: KafkaService, re
         redis.Redis.from_url(redis_url) as client,
     ):
         try:
-            wait_until(lambda: bool(leftovers(kafka, client)), within_s=30, what="the benchmark has begun")
+            assert running.stderr is not None
+            places = places_in(running.stderr.readline().decode())
+            assert leftovers(kafka, client, places)
             running.send_signal(signal.SIGINT)
             stdout, stderr = running.communicate(timeout=60)
         finally:
             running.kill()
         assert running.returncode == 130, stderr.decode()
         assert stdout == b""
-        wait_until(lambda: not leftovers(kafka, client), within_s=20, what="topics and keys are gone")
+        wait_until(lambda: not leftovers(kafka, client, places), within_s=20, what="topics and keys are gone")
