@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import redis
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from headwater.errors import HeadwaterError
@@ -346,7 +347,11 @@ class Worker:
         """See kafka_source.Host."""
         with self._lock:
             self._polls_out = 0  # polls of partitions that went may never come to the engine
-        self._count_partitions()
+        if assigned:  # partitions are lost above all when the broker is gone, and then it cannot be asked
+            try:
+                self._count_partitions()
+            except KafkaException as error:
+                log.warning("the number of partitions is not known anew (%s); %d as before", error, self._partitions)
         self.shards.assign(assigned, self._partitions)
         self._rebalanced(assigned)
 

@@ -30,6 +30,7 @@ from headwater_processor.ports import RawRecord
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+_Callback = Callable[[Consumer, list[TopicPartition]], None]
 
 _IDLE_POLL_S: Final = 0.1
 _PAUSE_AFTER_S: Final = 2.0
@@ -128,6 +129,7 @@ class KafkaSource:
         self._paused_all = False
         self.moved_at = time.monotonic()
         self.failed: BaseException | None = None
+        self._raised: Exception | None = None
         self.rebalances = 0
         self.polled = 0
         self.consume_s = 0.0
@@ -184,7 +186,10 @@ class KafkaSource:
             consumer = Consumer(self._config)
             self._consumer = consumer
             consumer.subscribe(
-                [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+                [self._topic],
+                on_assign=self._guarded(self._on_assign),
+                on_revoke=self._guarded(self._on_revoke),
+                on_lost=self._guarded(self._on_lost),
             )
             self._loop(consumer)
             self._leave(consumer)
@@ -192,6 +197,18 @@ class KafkaSource:
             self.failed = error
             log.exception("the consumer thread failed; the worker has to end")
             raise
+
+    def _guarded(self, callback: _Callback) -> _Callback:
+        """Nothing may be raised in a callback: confluent-kafka (2.16) raises a KafkaException from there as a KafkaError,
+        which is no exception, so that no `except` catches it and the thread is gone without a word. `_loop` raises it."""
+
+        def guarded(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            try:
+                callback(consumer, partitions)
+            except Exception as error:  # noqa: BLE001 - raised again by `_loop`
+                self._raised = error
+
+        return guarded
 
     def _loop(self, consumer: Consumer) -> None:
         full_since: float | None = None
@@ -216,6 +233,8 @@ class KafkaSource:
                 full_since = None
                 self._resume_all()
             messages = self._fetch(consumer)
+            if self._raised is not None:
+                raise self._raised
             if messages:
                 poll = self._cut(messages)
                 if poll.parts:

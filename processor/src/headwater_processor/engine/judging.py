@@ -175,10 +175,12 @@ class Judging:
         for key, facts in self._reader.datasets(keys, policies).items():
             member = b"d" + key
             previous = judge.statuses.get(member)
-            candidates = self._reader.candidates() if _may_hang_loose(previous) else None
-            result = judge_dataset(
-                facts, policies, self.as_of, judge.machines, self.settings, candidates=candidates, previous=previous
-            )
+            result = judge_dataset(facts, policies, self.as_of, judge.machines, self.settings, previous=previous)
+            if result.status is not None and result.status.unlinked and not result.status.candidates:
+                # Looked for only now: few datasets hang loose, and the alert must name what was meant the first time.
+                result = judge_dataset(
+                    facts, policies, self.as_of, judge.machines, self.settings, self._reader.candidates(), previous
+                )
             self._gather(member, result, newest, writes, machines)
             if result.status is not None:
                 self._status(judge, member, previous, result.status, writes, updates)
@@ -380,11 +382,6 @@ def _matters(before: Machine | None, after: Machine | None) -> bool:
     if before is None or after is None:
         return before is not after
     return before.state is not after.state or before.deadline_us != after.deadline_us
-
-
-def _may_hang_loose(previous: Status | None) -> bool:
-    """Candidates are looked up when a dataset may be called loose: on its second look at the earliest."""
-    return previous is not None and not previous.candidates
 
 
 __all__ = ["DUE_MAX", "FreshnessRecord", "Judging", "Name", "ShardJudge", "pack_alert", "unpack_alert", "wake_rule"]
