@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -41,18 +42,25 @@ PARENT_RUN_ID = "0195511c-3c00-7000-8000-000000000002"
 FAILED_RUN_ID = "0195511c-3c00-7000-8000-000000000003"
 
 
-def write_documents(path: Path) -> Path:
-    """A START/COMPLETE pair, a run with a parent, a failing run, a job and two datasets; JSON lines in that order."""
+_At = Callable[[int], str]
+"""Seconds after the beginning to an event time."""
+
+
+def write_documents(path: Path, began: datetime = BEGAN) -> Path:
+    """A START/COMPLETE pair, a run with a parent, a failing run, a job and two datasets; JSON lines in that order.
+
+    What they tell takes 130 s from `began` on.
+    """
+
+    def at(seconds: int) -> str:
+        return (began + timedelta(seconds=seconds)).isoformat()
+
     client = OpenLineageClient(transport=FileTransport(FileConfig(log_file_path=str(path), append=True)))
-    events: list[RunEvent | JobEvent | DatasetEvent] = [*_pair(), _with_parent(), *_failing()]
-    for event in (*events, _job_event(), _renamed(), _described()):
+    events: list[RunEvent | JobEvent | DatasetEvent] = [*_pair(at), _with_parent(at), *_failing(at)]
+    for event in (*events, _job_event(at), _renamed(at), _described(at)):
         client.emit(event)
     client.close()
     return path
-
-
-def _at(seconds: int) -> str:
-    return (BEGAN + timedelta(seconds=seconds)).isoformat()
 
 
 def _run(run_id: str, **facets: Any) -> Run:
@@ -63,9 +71,9 @@ def _job(name: str, **facets: Any) -> Job:
     return Job(namespace="etl", name=name, facets=facets)
 
 
-def _pair() -> list[RunEvent]:
+def _pair(at: _At) -> list[RunEvent]:
     kind = job_type_job.JobTypeJobFacet(processingType="BATCH", integration="SPARK", jobType="JOB")
-    nominal = nominal_time_run.NominalTimeRunFacet(_at(-3600), _at(0))
+    nominal = nominal_time_run.NominalTimeRunFacet(at(-3600), at(0))
     orders = InputDataset(
         namespace="postgresql://reader:s3cret@DB.example.com:5432",
         name="shop.public.orders",
@@ -108,11 +116,11 @@ def _pair() -> list[RunEvent]:
     job = _job("orders_daily", jobType=kind)
     return [
         RunEvent(
-            eventType=RunState.START, eventTime=_at(0), run=run, job=job, producer=PRODUCER, inputs=[orders], outputs=[]
+            eventType=RunState.START, eventTime=at(0), run=run, job=job, producer=PRODUCER, inputs=[orders], outputs=[]
         ),
         RunEvent(
             eventType=RunState.COMPLETE,
-            eventTime=_at(60),
+            eventTime=at(60),
             run=run,
             job=job,
             producer=PRODUCER,
@@ -122,7 +130,7 @@ def _pair() -> list[RunEvent]:
     ]
 
 
-def _with_parent() -> RunEvent:
+def _with_parent(at: _At) -> RunEvent:
     parent = parent_run.ParentRunFacet(
         run=parent_run.Run(runId=PARENT_RUN_ID),
         job=parent_run.Job(namespace="airflow", name="shop.load"),
@@ -132,47 +140,45 @@ def _with_parent() -> RunEvent:
     )
     return RunEvent(
         eventType=RunState.RUNNING,
-        eventTime=_at(61),
+        eventTime=at(61),
         run=_run(RUN_ID, parent=parent),
         job=_job("orders_daily"),
         producer=PRODUCER,
     )
 
 
-def _failing() -> list[RunEvent]:
+def _failing(at: _At) -> list[RunEvent]:
     error = error_message_run.ErrorMessageRunFacet(
         message="cannot connect to postgres://reader:s3cret@db/shop", programmingLanguage="python", stackTrace="at x"
     )
     run, job = _run(FAILED_RUN_ID, errorMessage=error), _job("customers")
     return [
-        RunEvent(
-            eventType=RunState.START, eventTime=_at(100), run=Run(runId=FAILED_RUN_ID), job=job, producer=PRODUCER
-        ),
-        RunEvent(eventType=RunState.FAIL, eventTime=_at(101), run=run, job=job, producer=PRODUCER),
+        RunEvent(eventType=RunState.START, eventTime=at(100), run=Run(runId=FAILED_RUN_ID), job=job, producer=PRODUCER),
+        RunEvent(eventType=RunState.FAIL, eventTime=at(101), run=run, job=job, producer=PRODUCER),
     ]
 
 
-def _job_event() -> JobEvent:
+def _job_event(at: _At) -> JobEvent:
     source = lineage.LineageDatasetInput(namespace="kafka://b:9092,a:9092", name="orders", type="DATASET")
     entry = lineage.LineageDatasetEntry(
         namespace="s3://lake", name="orders/raw", type="DATASET", inputs=[source, lineage.LineageJobInput(type="JOB")]
     )
     stated = lineage.LineageJobFacet(entries=[entry])
-    return JobEvent(eventTime=_at(110), job=_job("declared", lineage=stated), producer=PRODUCER)
+    return JobEvent(eventTime=at(110), job=_job("declared", lineage=stated), producer=PRODUCER)
 
 
-def _renamed() -> DatasetEvent:
+def _renamed(at: _At) -> DatasetEvent:
     change = lifecycle_state_change_dataset.LifecycleStateChangeDatasetFacet(
         lifecycleStateChange=lifecycle_state_change_dataset.LifecycleStateChange.RENAME,
         previousIdentifier=lifecycle_state_change_dataset.PreviousIdentifier(name="a.old", namespace="mysql://m:3306"),
     )
     dataset = StaticDataset(namespace="mysql://m:3306", name="a.new", facets={"lifecycleStateChange": change})
-    return DatasetEvent(eventTime=_at(120), dataset=dataset, producer=PRODUCER)
+    return DatasetEvent(eventTime=at(120), dataset=dataset, producer=PRODUCER)
 
 
-def _described() -> DatasetEvent:
+def _described(at: _At) -> DatasetEvent:
     stated = lineage.LineageDatasetFacet(
         inputs=[lineage.LineageDatasetInput(namespace="mysql://m:3306", name="a.new", type="DATASET")]
     )
     dataset = StaticDataset(namespace="mysql://m:3306", name="a.view", facets={"lineage": stated})
-    return DatasetEvent(eventTime=_at(130), dataset=dataset, producer=PRODUCER)
+    return DatasetEvent(eventTime=at(130), dataset=dataset, producer=PRODUCER)
