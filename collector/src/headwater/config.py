@@ -60,10 +60,12 @@ OTHERS: Final = tuple(
         "DOMAIN",
         "LOG",
         "METRICS",
+        "OUTPUT",
         "POLICIES",
         "PROCESSOR",
         "REDIS",
         "REGISTRY",
+        "TEST",
         "TOPIC",
         "UP",
     )

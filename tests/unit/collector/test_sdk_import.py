@@ -19,10 +19,12 @@ def test_importing_headwater_loads_neither_kafka_nor_avro_nor_json() -> None:
     assert heavy & set(loaded) == set()
 
 
-def test_importing_headwater_takes_less_than_30_ms() -> None:
-    code = "import time; began = time.perf_counter(); import headwater; print(time.perf_counter() - began)"
-    fastest_s = min(float(_in_fresh_process(code)) for _ in range(3))  # the fastest: the machine has other work as well
-    assert fastest_s < 0.030
+def test_importing_headwater_costs_less_than_importing_the_json_and_http_of_the_standard_library() -> None:
+    """A ratio, not a time: the figure in milliseconds is in the collector's README."""
+    code = "import time; began = time.process_time(); import {}; print(time.process_time() - began)"
+    ours = min(float(_in_fresh_process(code.format("headwater"))) for _ in range(5))
+    theirs = min(float(_in_fresh_process(code.format("json, http.client"))) for _ in range(5))
+    assert ours < theirs
 
 
 def test_an_emitter_that_is_switched_off_loads_neither_kafka_nor_avro() -> None:

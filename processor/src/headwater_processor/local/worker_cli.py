@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
@@ -211,7 +210,7 @@ def worker(ctx: click.Context, processes: int) -> None:
         return
     settings: Settings = invocation(ctx).settings()
     if processes > 1:
-        ctx.exit(run_many(processes, _arguments_before_worker()))
+        ctx.exit(run_many(processes, invocation(ctx).as_arguments()))
     report = os.environ.get("HEADWATER_UP_REPORT")
     ctx.exit(run_one(settings, Path(report) if report else None))
 
@@ -228,12 +227,3 @@ def resume(ctx: click.Context, partition: int, skip_lost: bool) -> None:
     from headwater_processor.local.resume import resume_partition
 
     click.echo(resume_partition(invocation(ctx).settings(), partition, skip_lost=skip_lost))
-
-
-def _arguments_before_worker() -> list[str]:
-    """Global options of this very command line, for the children."""
-    given = sys.argv[1:]
-    return given[: given.index("worker")] if "worker" in given else []
-
-
-Runner = Callable[[Settings], int]
