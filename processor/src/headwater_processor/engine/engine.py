@@ -232,7 +232,9 @@ class Engine:
         columns = self._decoder.decode(values)
         decoded = time.thread_time()
         stats.decode_s += decoded - started
-        if self._too_bad(owned, part, append_us, len(columns.bad)):
+        # A schema that nobody knows yet is no fault of the record: it counts towards no limit and can be replayed.
+        wrong = sum(rejected.reason != "unknown_schema" for _, rejected in columns.bad)
+        if self._too_bad(owned, part, append_us, wrong):
             return None
         for row, rejected in columns.bad:
             self._letters.dead(records[row], rejected.reason, rejected.detail)

@@ -33,10 +33,9 @@ from headwater_processor.core.unlinked import JobFacts, OpenRun
 from headwater_processor.engine.facts import FactReader
 from headwater_processor.engine.images import Facts, judged, status_of
 from headwater_processor.engine.publishing import Shard
-from headwater_processor.state.layout import DatasetRecord, FreshnessRecord, JudgedRecord
+from headwater_processor.state.layout import DatasetRecord, JudgedRecord
 from headwater_schemas.codec import encode_alert
 from headwater_schemas.deltas import FreshnessState, Status
-from headwater_schemas.events import Name
 from headwater_schemas.ids import KEY_BYTES, emitter_key, shard_of
 
 log = logging.getLogger(__name__)
@@ -352,11 +351,6 @@ class Judging:
                     judge.machines[fingerprint] = machine
 
 
-def pack_alert(fingerprint: str, value: bytes) -> bytes:
-    """An element of `ao:<s>`: the Kafka key and the alert."""
-    return _packed(fingerprint, value)
-
-
 def unpack_alert(element: bytes) -> tuple[str, bytes]:
     """The Kafka key and the alert of an element of `ao:<s>`."""
     key, value = msgspec.msgpack.decode(element, type=tuple[str, bytes])
@@ -382,6 +376,3 @@ def _matters(before: Machine | None, after: Machine | None) -> bool:
     if before is None or after is None:
         return before is not after
     return before.state is not after.state or before.deadline_us != after.deadline_us
-
-
-__all__ = ["DUE_MAX", "FreshnessRecord", "Judging", "Name", "ShardJudge", "pack_alert", "unpack_alert", "wake_rule"]
