@@ -206,6 +206,13 @@ def test_files_of_the_openlineage_client_and_a_job_on_kafka_end_in_an_alert_and_
     assert len(installation.alerts("DatasetStale")) == 1
 
 
+def test_documents_that_come_through_a_pipe_are_all_sent(installation: Installation) -> None:
+    file = write_documents(installation.folder / "events.jsonl")
+    line = f"{_program('headwater')} emit --openlineage <(cat {file}) --output json"
+    told = json.loads(installation.run(["bash", "-c", line], installation.environment))
+    assert (told["documents"], told["sent"]) == (8, 8)
+
+
 def test_plain_faust_runs_the_same_worker(installation: Installation) -> None:
     command = ("-A", "headwater_processor.adapters.faust_app", "worker", "--without-web")
     worker = installation.start(_program("faust"), *command)

@@ -92,6 +92,9 @@ def _option(*names: str, **attributes: object) -> click.Option:
 
 def _note(context: click.Context, parameter: click.Parameter, value: object) -> None:
     noted, name = invocation(context), parameter.name or ""
+    if value == "":
+        # Most often a variable of the shell that is not set; the default would be somebody else's Kafka.
+        raise UsageError(f"--{name} is empty", remedy="give it a value, or leave it out")
     if not value:
         return
     if name in _SHORTCUTS:

@@ -7,8 +7,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -87,6 +88,8 @@ def emit(
     tally = Tally()
     events: Iterator[tuple[str, LineageEvent]]
     if files:
+        for file in files:
+            _check_readable(file)
         events = (found for file in files for found in _from_file(file, tally))
     else:
         tally.documents = 1
@@ -139,14 +142,27 @@ def _from_file(file: str, tally: Tally) -> Iterator[tuple[str, LineageEvent]]:
                 yield place, event
 
 
+def _check_readable(file: str) -> None:
+    """A file that cannot be read is said before Kafka is looked for. A pipe is not opened: that works only once."""
+    if file == "-" or Path(file).is_fifo():
+        return
+    try:
+        Path(file).open("rb").close()
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}", remedy="name a readable file") from error
+
+
 @contextmanager
 def _as_path(file: str) -> Iterator[str]:
-    """The file's path; standard input goes through a temporary file, for its form is found out by a first look."""
-    if file != "-":
+    """The file's path; standard input and pipes go through a temporary file, for the form is found by a first look."""
+    if file != "-" and not Path(file).is_fifo():
         yield file
         return
-    with tempfile.NamedTemporaryFile(prefix="headwater-emit-") as copy:
-        shutil.copyfileobj(sys.stdin.buffer, copy)
+    with (
+        tempfile.NamedTemporaryFile(prefix="headwater-emit-") as copy,
+        nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as source,
+    ):
+        shutil.copyfileobj(source, copy)
         copy.flush()
         yield copy.name
 
