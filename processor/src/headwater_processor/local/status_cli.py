@@ -56,7 +56,13 @@ class Filters:
     "--job", default="", metavar="NAME", help="Show this job and its runs (namespace/name, or a unique name)."
 )
 @click.option("--emitter", default="", metavar="NAME", help="Only the datasets that this emitter writes.")
-@click.option("--limit", default=50, show_default=True, help="Datasets shown in the table; 0 for all. JSON has all.")
+@click.option(
+    "--limit",
+    type=click.IntRange(0),
+    default=50,
+    show_default=True,
+    help="Datasets in the table; 0: all. JSON has all.",
+)
 @click.option("--fail", "fail_if_stale", is_flag=True, help="Exit with 1 if a dataset shown is STALE or NO_DATA.")
 @click.pass_context
 @answering_errors

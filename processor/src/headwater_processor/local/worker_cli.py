@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from headwater.cli.context import invocation
-from headwater.runtime.kafka import client_config, consumer_config, producer_config
+from headwater.runtime.kafka import client_config, consumer_config, producer_config, translate
 from headwater.runtime.models import Settings
 from headwater.runtime.redis import check_policy, connect
 from headwater.runtime.settings import load
@@ -99,6 +99,7 @@ def _app(settings: Settings) -> App:
 def run_one(settings: Settings, report: Path | None = None) -> int:
     """Run a worker in this process until it is told to stop; returns the exit code."""
     import faust
+    from confluent_kafka import KafkaException
 
     from headwater.runtime.errors import EXIT_BUG
     from headwater.runtime.http import serve
@@ -107,7 +108,10 @@ def run_one(settings: Settings, report: Path | None = None) -> int:
     check_policy(connect(settings.redis), settings.redis.url)
     app = _app(settings)
     worker = app.headwater
-    worker.prepare()  # what is wrong before the start is a sentence, not a crash inside Faust
+    try:
+        worker.prepare()  # what is wrong before the start is a sentence, not a crash inside Faust
+    except KafkaException as error:
+        raise translate(error, settings.kafka.bootstrap_servers) from error
     server = serve(settings.metrics, [WorkerCollector(worker)], healthy=worker.healthy, ready=worker.ready)
     started = time.monotonic()
     code = 0
