@@ -77,7 +77,7 @@ def _latency(bench: Bench, here: Place, name: str, source: Workload) -> Figures:
     """On the state that the full topic left: the graph is known, as it is on any day but the first."""
     with worker(bench, here, _LATENCY) as running:
         await_ownership(bench, here, running)
-        bench.say(f"{name}: {bench.plan.rate:,} events a second for {bench.plan.latency_s:g} s")
+        bench.say(f"{name}: {bench.plan.rate:,} events a second for {bench.plan.latency_s:g} s, process {running.pid}")
         before_s = cpu_s(running.pid)
         found = measure_latency(bench, here, running, source)
         used_s = cpu_s(running.pid) - before_s
