@@ -299,7 +299,7 @@ class State:
             is_input = at < len(x.inputs)
             if not (is_input or at in kept) or m["partition"] < 0 or m["partition"] > 0xFFFF:
                 continue
-            if not 0 <= m["first_offset"] <= m["last_offset"]:
+            if not 0 <= m["first_offset"] <= m["last_offset"] < 1 << 53:
                 continue
             dataset = (x.inputs + x.outputs)[at]
             key = (b"i" if is_input else b"o") + dataset + m["partition"].to_bytes(2, "big")

@@ -17,12 +17,14 @@ from headwater_processor.core.knowledge import MINUTE_US, Knowledge
 from headwater_processor.core.lattice import ALIAS, DS, FR, JOB, NO_MIN, ONE, invert, merge
 from headwater_processor.core.pack import pack
 from headwater_processor.core.plan_values import Rules
-from headwater_processor.core.runs import Run, encode_run, is_closed, join, keys_of, union
+from headwater_processor.core.runs import OFFSETS_MAX, Run, encode_run, is_closed, join, keys_of, union
 from headwater_processor.core.template import Entity, Template
 from headwater_schemas.ids import edge_shard_key
 
 PARTITION_MAX: Final = 65_535
 """The largest partition that an offset key can name."""
+OFFSET_MAX: Final = 2**53 - 1
+"""The largest offset that is kept: the call joins runs in Lua, whose numbers are doubles."""
 SLOT_US: Final = 300_000_000
 """Width of a slot of the learned cadence: 5 minutes."""
 
@@ -232,10 +234,13 @@ class Batch:
             if dataset < template.input_uses:
                 read += 1
                 caught_up += lag == 0
-            if 0 <= partition <= PARTITION_MAX and 0 <= first <= last:
+            if 0 <= partition <= PARTITION_MAX and 0 <= first <= last <= OFFSET_MAX:
                 at = template.offset_key(dataset, partition)
                 known = offsets.get(at)
-                offsets[at] = (first, last) if known is None else (min(first, known[0]), max(last, known[1]))
+                if known is not None:
+                    offsets[at] = (min(first, known[0]), max(last, known[1]))
+                elif len(offsets) < OFFSETS_MAX:
+                    offsets[at] = (first, last)
         if kind == RUNNING and read and caught_up == read and not proven and c > gathered.run.idle:
             gathered.run.idle = c
 
@@ -252,10 +257,7 @@ class Batch:
         for template, c, event_id in self._lifecycle:
             self._removals(template, c, event_id, out)
         for key, (c, event_id, version) in self._versions.items():
-            out.sv += (key, ONE.pack(c) + event_id + version)
-            if self._know.versions.get(key) != version:
-                self._know.versions[key] = version
-                self._name(key, b"d" + key)
+            out.sv += (key, ONE.pack(c) + event_id + version)  # the call sees whether it is another one, and names it
         self._settle_runs(out)
         for key, fresh in self._fresh.items():
             out.fr += (key, FR.pack(fresh[0], fresh[2], fresh[3], fresh[4]) + (_who(*fresh[1]) if fresh[0] else b""))
@@ -304,6 +306,8 @@ class Batch:
             self._jz[template.job_key] = last
         if template.emitter is not None and last > self._mz.get(template.emitter.key, 0):
             self._mz[template.emitter.key] = last
+        if template.aliases:
+            self._settle_aliases(template.aliases, last, minute, out)
         generation = self._know.generation
         if template.warm_generation == generation and first > template.warm_first and minute <= template.warm_minute:
             return
@@ -335,11 +339,17 @@ class Batch:
             if pair not in know.pairs:
                 know.pairs.add(pair)
                 out.ex += (b"0", pair)
-        for pair in template.aliases:
-            if touch.last > know.aliases.get(pair, 0):
-                _put(out.al, pair, ALIAS, ALIAS.pack(touch.last, 0.0))
+
+    def _settle_aliases(self, pairs: list[bytes], last: int, minute: int, out: _Writes) -> None:
+        """An alias is asserted as often as a dataset, and named once a minute."""
+        aliases = self._know.aliases
+        for pair in pairs:
+            asserted, named = aliases.get(pair, (0, -1))
+            if last > asserted:
+                _put(out.al, pair, ALIAS, ALIAS.pack(last, 0.0))
+            if minute > named:
                 self._name(pair, b"a" + pair)
-                know.aliases[pair] = touch.last
+            aliases[pair] = (max(last, asserted), max(minute, named))
 
     def _settle_dataset(self, key: bytes, template: Template, touch: _Touch, minute: int, out: _Writes) -> None:
         first, said = touch.first, (touch.first, touch.event_id)
@@ -529,6 +539,8 @@ def _only_alive(known: Run, said: Run) -> bool:
     """Whether a batch says nothing of an open run but that it runs, within the minute that was written."""
     return (
         said.seen // MINUTE_US <= known.seen // MINUTE_US
+        and said.running // MINUTE_US <= known.running // MINUTE_US
+        and said.runtime[0] // MINUTE_US <= known.runtime[0] // MINUTE_US
         and not said.offsets
         and not said.idle
         and not said.complete[0]
@@ -545,11 +557,21 @@ def _only_alive(known: Run, said: Run) -> bool:
     )
 
 
+def _minutes(run: Run) -> tuple[int, int, int, int]:
+    """The times that are written to the minute. Each by itself: out of order one can move while the others stand."""
+    return (
+        run.seen // MINUTE_US,
+        run.running // MINUTE_US,
+        run.runtime[0] // MINUTE_US,
+        run.parent[0] // MINUTE_US,
+    )
+
+
 def _news(known: Run, run: Run) -> bool:
-    """Whether the record has to be written: anything but `seen` and `running` within the same minute."""
+    """Whether the record has to be written: anything but times that move within the same minute."""
     if run.flags & 2 and run.failed[0] and known.running != run.running:
         return True
-    if run.seen // MINUTE_US != known.seen // MINUTE_US:
+    if _minutes(run) != _minutes(known):
         return True
     return not (
         known.offsets == run.offsets

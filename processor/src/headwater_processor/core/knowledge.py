@@ -34,8 +34,7 @@ class Knowledge:
         self.jobs: dict[bytes, list[Any]] = {}  # [(first, event id), first input, first output, streaming, minute]
         self.edges: dict[bytes, list[Any]] = {}  # [(first, event id), minute]
         self.pairs: set[bytes] = set()
-        self.aliases: dict[bytes, int] = {}
-        self.versions: dict[bytes, bytes] = {}
+        self.aliases: dict[bytes, tuple[int, int]] = {}  # asserted, minute
         self.writers: set[bytes] = set()
         self.slots: dict[bytes, int] = {}
         self.runs: dict[bytes, tuple[Run, bytes]] = {}

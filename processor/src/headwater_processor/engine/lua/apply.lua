@@ -60,7 +60,7 @@ local function merged(fmt, n, old, new)
   return spack(fmt, unpk(w, 1, n)) .. payload
 end
 
-local function merge_records(key, fmt, n, list)
+local function merge_records(key, fmt, n, list, changed)
   for lo = 1, #list, 2 * CHUNK do
     local hi = math.min(lo + 2 * CHUNK - 1, #list)
     local fields = {}
@@ -73,6 +73,7 @@ local function merge_records(key, fmt, n, list)
       if new ~= old then
         write[k + 1], write[k + 2] = fields[j], new
         k = k + 2
+        if changed then changed(fields[j], old, new) end
       end
     end
     if k > 0 then call('HSET', key, unpk(write)) end
@@ -242,7 +243,7 @@ local function write_run(key, token, value, is_closed, shard)
   if is then
     call('ZREM', KEYS[RO + 1 + shard], key)
     if not was and is_closed == 0 then call('RPUSH', KEYS[20], spack('>d', r[3]) .. key) end
-  elseif is_closed == 1 then
+  else
     call('ZADD', KEYS[RO + 1 + shard], 'GT', r[3], key)
   end
 end
@@ -252,7 +253,9 @@ local P = plan
 if #P[1] > 0 then many('HSET', KEYS[3], P[1]) end
 merge_records(KEYS[4], '>ddddd', 5, P[2])
 zgreater(KEYS[5], P[3])
-merge_records(KEYS[6], '>d', 1, P[4])
+merge_records(KEYS[6], '>d', 1, P[4], function(field, old, new) -- of a version only the text is published
+  if not old or old:sub(25) ~= new:sub(25) then name(field, 'd' .. field) end
+end)
 merge_records(KEYS[7], '>d', 1, P[5])
 merge_records(KEYS[8], '>dddd', 4, P[6])
 merge_records(KEYS[11], '>dddd', 4, P[7])
@@ -266,7 +269,7 @@ merge_records(KEYS[18], '>dd', 2, P[14])
 for i = 1, #P[15], 2 do mark_writer(P[15][i], P[15][i + 1]) end
 for i = 1, #P[16], 2 do mark_slot(P[16][i], P[16][i + 1]) end
 for i = 1, #P[18], 2 do zgreater(KEYS[RO + 1 + P[18][i]], P[18][i + 1]) end
-for i = 1, #P[19], 2 do call('ZREM', KEYS[RO + 1 + P[19][i]], unpk(P[19][i + 1])) end
+for i = 1, #P[19], 2 do many('ZREM', KEYS[RO + 1 + P[19][i]], P[19][i + 1]) end
 for i = 1, #P[17], 5 do write_run(P[17][i], P[17][i + 1], P[17][i + 2], P[17][i + 3], P[17][i + 4]) end
 for lo = 1, #P[20], CHUNK do call('RPUSH', KEYS[20], unpk(P[20], lo, math.min(lo + CHUNK - 1, #P[20]))) end
 
