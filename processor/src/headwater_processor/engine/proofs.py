@@ -7,12 +7,13 @@ this machine only keep the proof from coming.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Final
 
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported, but not by name
@@ -22,6 +23,8 @@ from headwater_processor.engine.owned import Owned
 from headwater_processor.ports import StateStore
 
 log = logging.getLogger(__name__)
+
+_LEADERS_S: Final = 2.0
 
 
 class Prover:
@@ -68,6 +71,14 @@ class Prover:
                 if not self._complained:
                     log.warning("as-of stands still: %s", error)
                     self._complained = True
+                self._look_for_leaders(error)
+
+    def _look_for_leaders(self, error: Exception) -> None:
+        """After a change of leaders librdkafka (2.16) asks on with the leader epoch it knows, is refused, and learns the
+        new one with its next regular refresh, five minutes later; asking for the topic refreshes it now."""
+        if isinstance(error, KafkaException) and not self._halt.is_set():
+            with contextlib.suppress(KafkaException):
+                self._admin.list_topics(self._topic, _LEADERS_S)
 
     def _prove(self) -> None:
         live = {p: each for p, each in self._owned().items() if not each.dead and not each.stopped}
