@@ -17,7 +17,15 @@ from importlib.resources import files
 from typing import Any, Final
 
 import redis
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import (
+    ClusterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 
 from headwater.errors import HeadwaterError
 from headwater_processor.core.plan import Counters
@@ -41,6 +49,8 @@ _PASSING: Final = (
     "NOREPLICAS",
 )
 """Answers that say "not now": the call changed nothing and may be sent again."""
+_PASSING_TYPES: Final = (ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
+"""Those that redis-py makes a class of their own; it takes their code out of the text."""
 _RETRY_FIRST_S: Final = 0.05
 _RETRY_LAST_S: Final = 1.0
 
@@ -243,7 +253,7 @@ class RedisStore:
                 self._sha.clear()
                 self._drop_connection()
             except ResponseError as error:
-                if not str(error).startswith(_PASSING):
+                if not (isinstance(error, _PASSING_TYPES) or str(error).startswith(_PASSING)):
                     self._sent.popleft()
                     self._drop_connection()
                     raise HeadwaterError(
