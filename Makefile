@@ -9,7 +9,7 @@ BIN       := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types contracts check bench clean
+.PHONY: help setup demo test faults lint format types contracts check bench clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ demo: $(INSTALLED) ## Run the whole system on this machine and watch it live; Ct
 
 test: $(INSTALLED) ## Run the tests; ARGS="-k freshness" chooses, ARGS=--require-services allows no skip
 	@$(BIN)/python -m pytest $(ARGS)
+
+faults: $(INSTALLED) ## Kill, freeze and cut off workers, Redis and Kafka, and compare with the oracle (about 15 minutes)
+	@$(BIN)/python -m pytest tests/faults --require-services $(ARGS)
 
 lint: $(INSTALLED) ## Look for mistakes and for code that is not formatted
 	@$(BIN)/ruff check .

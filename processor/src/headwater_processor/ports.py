@@ -65,6 +65,10 @@ class TopicChangedError(Exception):
     """The events topic is not the one the fence belongs to."""
 
 
+class StoppingError(Exception):
+    """The worker is stopping while something it needs is away: nothing is skipped, the next owner goes on."""
+
+
 class StateStore(Protocol):
     """The state behind its fences."""
 

@@ -51,6 +51,8 @@ RELEASE_S: Final = 4.0
 """How long a revoked partition may take to finish what is in hand; well below the session timeout."""
 FOREIGN_WAIT_S: Final = 1.0
 POLLS_OUT_MAX: Final = 2
+LOST_POLL_S: Final = 2.0
+"""A poll that is not with the engine after this long, while the engine has nothing to do, was dropped on the way."""
 STUCK_S: Final = 30.0
 """A loop that has not moved for this long hangs: all of them move several times a second, or while they wait."""
 
@@ -121,15 +123,19 @@ class Worker:
         self._deliver: Callable[[Poll], None] = self.submit
         self._rebalanced: Callable[[set[int]], None] = lambda _partitions: None
         self._polls_out = 0
+        self._delivered_at = 0.0
+        self.agent_moved_at = time.monotonic()
         self._lock = threading.Lock()
         self._partitions = 0
         self._stopping = False
         self._started = False
+        self._attached = False
 
     def attach(self, deliver: Callable[[Poll], None], rebalanced: Callable[[set[int]], None]) -> None:
         """Have polls and assignments go through somebody (Faust) before `submit`."""
         self._deliver = deliver
         self._rebalanced = rebalanced
+        self._attached = True
 
     # ---- life ------------------------------------------------------------------------------------------------------
 
@@ -213,8 +219,10 @@ class Worker:
         now = time.monotonic()
         moved = {
             "engine": self.stats.moved_at, "shards": self.shards.moved_at, "poll": self.source.moved_at,
-            "as-of": self.prover.moved_at, "follow": self.follower.moved_at,
+            "as-of": self.prover.moved_at, "follow": self.follower.moved_at, "agent": self.agent_moved_at,
         }  # fmt: skip
+        if not self._attached:
+            del moved["agent"]  # polls come straight from the consumer
         return {loop: max(0.0, now - at) for loop, at in moved.items()}
 
     def healthy(self) -> tuple[bool, str]:
@@ -253,10 +261,21 @@ class Worker:
         """See kafka_source.Host."""
         with self._lock:
             self._polls_out += 1
+            self._delivered_at = time.monotonic()
         self._deliver(poll)
 
     def room(self) -> bool:
         """See kafka_source.Host."""
+        if (
+            self._polls_out >= POLLS_OUT_MAX
+            and time.monotonic() - self._delivered_at > LOST_POLL_S
+            and self.engine.idle()
+        ):
+            # Faust clears its queues when flow resumes after a rebalance. What it dropped is a hole that the engine sees
+            # with the next poll, and reads again from the fence.
+            log.info("%d polls did not arrive at the engine; reading on", self._polls_out)
+            with self._lock:
+                self._polls_out = 0
         return self._polls_out < POLLS_OUT_MAX and self.engine.room()
 
     def _on_applied(self) -> None:

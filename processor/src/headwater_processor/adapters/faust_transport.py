@@ -9,7 +9,9 @@ engine has applied (see decisions/0002). Registered in the entry-point group `fa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import time
 from collections import deque
 from typing import Any
 
@@ -43,6 +45,7 @@ class Consumer(FaustConsumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._arrived: deque[Poll] = deque()
+        self._out: list[Poll] = []
         self._assigned: set[TP] = set()
         self._generation = 0
         self._subscribed = False
@@ -57,6 +60,7 @@ class Consumer(FaustConsumer):
         """Called by mode when the service starts."""
         self._running = asyncio.get_running_loop()
         self._news = asyncio.Event()
+        self._telling = asyncio.Lock()
         self.worker.attach(self._deliver, self._rebalanced)
         await super().on_start()
 
@@ -79,6 +83,8 @@ class Consumer(FaustConsumer):
         self._running.call_soon_threadsafe(self._take, poll)
 
     def _take(self, poll: Poll) -> None:
+        self._out = [each for each in self._out if not each.submitted]
+        self._out.append(poll)
         self._arrived.append(poll)
         self._news.set()
 
@@ -86,7 +92,12 @@ class Consumer(FaustConsumer):
         asyncio.run_coroutine_threadsafe(self._tell_faust(partitions), self._running)
 
     async def _tell_faust(self, partitions: set[int]) -> None:
-        """Faust learns the whole assignment each time; it takes what it is told for all there is."""
+        """Faust learns the whole assignment each time; it takes what it is told for all there is. One after the other: an
+        assignment may follow a loss while Faust still takes the loss in."""
+        async with self._telling:
+            await self._tell_faust_next(partitions)
+
+    async def _tell_faust_next(self, partitions: set[int]) -> None:
         topic = self.worker.topic
         before, self._assigned = self._assigned, {TP(topic, partition) for partition in partitions}
         self._generation += 1
@@ -98,21 +109,29 @@ class Consumer(FaustConsumer):
         if self._assigned:
             self.app.consumer_generation_id = self._generation
             await self.on_partitions_assigned(self._assigned, self._generation)
+            self._hand_over_what_was_dropped()
+
+    def _hand_over_what_was_dropped(self) -> None:
+        """Around a rebalance Faust empties its queues and skips messages of another generation. The source would wait for
+        such a poll for ever, and the records of it with it; the engine drops what is of partitions that went."""
+        for poll in self._out:
+            self.worker.submit(poll)  # once: what the agent gets all the same is submitted already
+        self._out.clear()
 
     # ---- Faust's loop ----------------------------------------------------------------------------------------------
 
     async def _drain_messages(self, fetcher: Any) -> None:
         while not (self._stopped.is_set() or fetcher._stopped.is_set()):
-            if not self.flow_active:
-                await self.can_resume_flow.wait()
-            if not self._arrived:
-                self._news.clear()
-                try:
-                    await asyncio.wait_for(self._news.wait(), 0.5)
-                except TimeoutError:
-                    continue
-            if self._arrived and self._assigned:
+            if self.flow_active or not self._assigned:
+                self.worker.agent_moved_at = time.monotonic()
+            if not self._assigned:
+                self._arrived.clear()  # read under an ownership that is gone; the next one begins at the fence
+            if self.flow_active and self._arrived:
                 await self.callback(self._message(self._arrived.popleft()))
+                continue
+            self._news.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), 0.5 if self.flow_active else 0.05)
 
     def _message(self, poll: Any) -> ConsumerMessage:
         tp = TP(self.worker.topic, poll.parts[0].partition)

@@ -29,7 +29,7 @@ from redis.exceptions import (
 
 from headwater.errors import HeadwaterError
 from headwater_processor.core.plan import Counters
-from headwater_processor.ports import Applied, Call, EmptyStateError, Fence, Refusal, TopicChangedError
+from headwater_processor.ports import Applied, Call, EmptyStateError, Fence, Refusal, StoppingError, TopicChangedError
 
 log = logging.getLogger(__name__)
 
@@ -270,7 +270,7 @@ class RedisStore:
         """After an error nothing more is read from this connection: what is outstanding is sent again, in order."""
         self._drop_connection()
         if self.closing:
-            raise HeadwaterError(f"Redis went away while stopping: {error}", remedy="nothing is lost; start again")
+            raise StoppingError(f"Redis went away while stopping: {error}") from error
         log.warning("redis: %s; trying again in %.2f s", error, wait_s)
         time.sleep(wait_s)
         return min(wait_s * 2, _RETRY_LAST_S)

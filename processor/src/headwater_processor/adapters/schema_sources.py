@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from headwater_processor.ports import StoppingError
 from headwater_schemas.codec import Rejected
 from headwater_schemas.framing import split_frame
 from headwater_schemas.registry import RegistryStore, RegistryUnavailable, SchemaStore, Sources
@@ -58,7 +59,7 @@ class WaitingSchemas:
                 return self._sources.resolve(ref)
             except RegistryUnavailable as error:
                 if self.closing:
-                    raise
+                    raise StoppingError(str(error)) from error
                 if not complained:
                     log.warning("%s; the partition waits until it answers", error)
                     complained = True

@@ -38,6 +38,17 @@ class Writes:
 
 
 @dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a round leaves behind in a shard: entries to forget, the version, members to wake, histories of jobs."""
+
+    fence: ShardFence
+    trim: int
+    version: int
+    wake: Sequence[bytes]
+    histories: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class ShardFence:
     """A shard as its new owner finds it."""
 
@@ -89,17 +100,24 @@ class ShardStore:
                 pipe.execute_command(*command)
             return list(pipe.execute())
 
-    def settle(
-        self, fence: ShardFence, trim: int, version: int, wake: Sequence[bytes], histories: Sequence[bytes]
-    ) -> bool:
-        """See settle.lua."""
-        keys = [
-            self.keys("sf", fence.shard),
-            self.keys("o", fence.shard),
-            self.keys("dl", fence.shard),
-            self.keys("jr"),
-        ]
-        return bool(self._eval("settle", keys, [fence.epoch, trim, version, pack(list(wake)), pack(list(histories))]))
+    def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """See settle.lua; all shards of a round in one round trip. False: the shard has another owner."""
+        if not settlements:
+            return []
+        sha = self._sha.get("settle") or self._load("settle")
+        commands = [self._settle_command(sha, each) for each in settlements]
+        try:
+            return [bool(done) for done in self.many(commands)]
+        except NoScriptError:  # nothing of a settlement is harmed by doing it twice
+            sha = self._load("settle")
+            return [bool(done) for done in self.many([(command[0], sha, *command[2:]) for command in commands])]
+
+    def _settle_command(self, sha: str, each: Settlement) -> Command:
+        s = each.fence.shard
+        return (
+            "EVALSHA", sha, 4, self.keys("sf", s), self.keys("o", s), self.keys("dl", s), self.keys("jr"),
+            each.fence.epoch, each.trim, each.version, pack(list(each.wake)), pack(list(each.histories)),
+        )  # fmt: skip
 
     def judge(self, fence: ShardFence, policy_version: int, writes: Writes) -> int:
         """See judge.lua: 1 done, 0 another owner, -1 judged by a newer policy."""
@@ -129,5 +147,8 @@ class ShardStore:
                 return self._client.evalsha(sha, len(keys), *keys, *args)
             except NoScriptError:
                 pass
-        self._sha[name] = sha = self._client.script_load(script(name))
-        return self._client.evalsha(sha, len(keys), *keys, *args)
+        return self._client.evalsha(self._load(name), len(keys), *keys, *args)
+
+    def _load(self, name: str) -> str:
+        self._sha[name] = sha = str(self._client.script_load(script(name)))
+        return sha

@@ -22,7 +22,7 @@ from headwater_processor.core.plan import Knowledge, PartitionPlanner, Plan, Rul
 from headwater_processor.engine.intake import PartBatch, Poll
 from headwater_processor.engine.owned import Owned, bad_share_exceeded
 from headwater_processor.engine.stats import EngineStats
-from headwater_processor.ports import Applied, Call, Fence, Letters, Refusal, StateStore
+from headwater_processor.ports import Applied, Call, Fence, Letters, Refusal, StateStore, StoppingError
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +131,10 @@ class Engine:
         """Whether another poll would be taken soon."""
         return self._waiting < POLLS_MAX and not self._outbox_full
 
+    def idle(self) -> bool:
+        """Whether nothing is submitted that is not done."""
+        return self._waiting == 0
+
     def outbox_full(self, full: bool) -> None:
         """Back-pressure from the shards: while it is on, there is no room."""
         self._outbox_full = full
@@ -150,6 +154,8 @@ class Engine:
     def _run(self) -> None:
         try:
             self._loop()
+        except StoppingError as error:
+            log.warning("stopped before everything in hand was applied: %s", error)
         except BaseException as error:
             self.failed = error
             log.exception("the engine failed; the worker has to end")

@@ -8,6 +8,7 @@ a crash repeats a judgement and changes nothing. Nothing is judged before the po
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -33,7 +34,7 @@ from headwater_processor.core.unlinked import JobFacts, OpenRun
 from headwater_processor.engine.facts import FactReader
 from headwater_processor.engine.images import Facts, judged, status_of
 from headwater_processor.engine.publishing import Shard
-from headwater_processor.state.layout import DatasetRecord, JudgedRecord
+from headwater_processor.state.layout import DatasetRecord, FreshnessRecord, JudgedRecord
 from headwater_schemas.codec import encode_alert
 from headwater_schemas.deltas import FreshnessState, Status
 from headwater_schemas.ids import KEY_BYTES, emitter_key, shard_of
@@ -43,6 +44,9 @@ log = logging.getLogger(__name__)
 DUE_MAX: Final = 200
 """Looks of a shard in one sweep: bounds the reads and the step that writes."""
 LOST_MAX: Final = 500
+SLOT_US: Final = 300_000_000
+EMITTERS_EVERY_S: Final = 5.0
+"""How often emitters with new or silent datasets are looked at: a look reads all datasets of the emitter."""
 NEVER: Final = (1 << 53) - 1
 """A look that only news or a changed policy brings forward."""
 
@@ -57,8 +61,20 @@ class ShardJudge:
             fingerprint.decode(): machines_codec.decode(value) for fingerprint, value in machines.items()
         }
         self.lost: dict[bytes, frozenset[bytes]] = {}
+        self.slots: dict[bytes, int] = {}
+        """The five-minute slot of the last write by which a dataset was looked at while it learns its cadence."""
         self.named_lost: set[bytes] = set()
         """Runs whose image as lost was asked for: once, or the asking would wake the judge that asks."""
+
+    def tells_something(self, member: bytes, status: Status | None, fresh: bytes | None) -> bool:
+        """Whether a write may change the verdict: while a cadence is learned, only the first write of a slot does."""
+        if status is None or status.state is not FreshnessState.UNKNOWN or fresh is None:
+            return True
+        slot = FreshnessRecord.unpack(fresh).last_write_us // SLOT_US
+        if self.slots.get(member) == slot:
+            return False
+        self.slots[member] = slot
+        return True
 
 
 def wake_rule(judge: ShardJudge, name: bytes, facts: Facts) -> Sequence[bytes]:
@@ -71,7 +87,9 @@ def wake_rule(judge: ShardJudge, name: bytes, facts: Facts) -> Sequence[bytes]:
     if kind == b"f":
         member = b"d" + key
         status = judge.statuses.get(member)
-        return () if status is not None and status.state is FreshnessState.FRESH else (member,)
+        if status is None or status.state is not FreshnessState.FRESH:
+            return (member,) if judge.tells_something(member, status, facts.fr.get(key)) else ()
+        return ()
     if kind == b"j":
         status = judge.statuses.get(name)
         return (name,) if status is None or status.unlinked else ()
@@ -97,6 +115,8 @@ class Judging:
         self.policies: PolicySet | None = None
         self.as_of: dict[int, int] = {}
         self.judged = 0
+        self._emitters: set[bytes] = set()
+        self._emitters_at = 0.0
         self.behind = False
 
     def load(self, shard: Shard) -> ShardJudge:
@@ -109,6 +129,7 @@ class Judging:
         """Look at what is due; returns whether more is."""
         if self.policies is None or not self.as_of or min(self.as_of.values()) <= 0:
             return False
+        self._name_emitters()
         newest = max(self.as_of.values())
         due = self._store.many(
             [
@@ -122,6 +143,17 @@ class Judging:
                 self._look(judge, members, newest)
                 more = more or len(members) == DUE_MAX
         return more
+
+    def _name_emitters(self) -> None:
+        """Have the owners of their shards look at emitters. A name too many is harmless, so no fence is needed; one that a
+        crash forgets is named again by the next dataset of the emitter, or by its silence."""
+        now = time.monotonic()
+        if not self._emitters or now - self._emitters_at < EMITTERS_EVERY_S:
+            return
+        self._emitters_at = now
+        key = self._store.keys
+        self._store.many([("RPUSH", key("o", shard_of(e, self._shards)), b"m" + e) for e in sorted(self._emitters)])
+        self._emitters.clear()
 
     def sweep_runs(self, judges: Sequence[ShardJudge]) -> None:
         """Runs that have been silent for too long."""
@@ -184,8 +216,7 @@ class Judging:
             if result.status is not None:
                 self._status(judge, member, previous, result.status, writes, updates)
                 if facts.emitter and (previous is None or result.status.state is FreshnessState.NO_DATA):
-                    emitter = emitter_key(facts.emitter)
-                    writes.names += (shard_of(emitter, self._shards), b"m" + emitter)
+                    self._emitters.add(emitter_key(facts.emitter))
         known = set(self._reader.last_datasets)
         for key in keys:
             if key not in known:  # nothing is known of it yet but its name

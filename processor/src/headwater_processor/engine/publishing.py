@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from headwater_processor.adapters.shard_store import ShardFence, ShardStore
+from headwater_processor.adapters.shard_store import Settlement, ShardFence, ShardStore
 from headwater_processor.core.runs import Run, decode_run
 from headwater_processor.engine.images import Facts, Painter, Wanted, parse_names, runs_delta, shard_key
 from headwater_processor.engine.names import NameBook
@@ -38,8 +38,13 @@ ENTRIES_MAX: Final = 2000
 """Outbox entries of a shard taken in one round: bounds the transaction that reads their images."""
 NAMES_MAX: Final = 4000
 HISTORY: Final = 10
-_LIMITED: Final = {b"f": 1, b"r": 5}
-"""What is published at most once per interval, and how many intervals: a job's runs carry its history, the dearest image."""
+_LIMITED: Final = (b"f", b"r")
+"""What is published at most once per interval: freshness, and the runs of a job."""
+RUNS_INTERVALS: Final = 5
+RUNS_LEAST_S: Final = 1.0
+"""A job's runs carry its history, the dearest image: at most once in five intervals, and never more than once a second."""
+PUBLISHED_MAX: Final = 100_000
+"""Times of publishing kept for a shard before those that hold nothing back any more are dropped."""
 _NEIGHBOURS_MAX: Final = 10_000
 
 
@@ -96,6 +101,7 @@ class Drain:
         self._publisher = publisher
         self._shards = shards
         self._interval_s = interval_s
+        self._intervals_s = {b"f": interval_s, b"r": max(RUNS_LEAST_S, RUNS_INTERVALS * interval_s)}
         self._run_timeout_us = run_timeout_us
         self._wake = wake
         self._clock = clock
@@ -129,7 +135,7 @@ class Drain:
                 if name not in waiting:
                     due = now
                     if name[:1] in _LIMITED:
-                        due = shard.published.get(_limit_key(name), -1e9) + self._interval_s * _LIMITED[name[:1]]
+                        due = shard.published.get(_limit_key(name), -1e9) + self._intervals_s[name[:1]]
                     waiting[name] = (due, at)
         shard.taken += len(entries)
         ready = [name for name, (due, _) in waiting.items() if due <= now]
@@ -157,9 +163,7 @@ class Drain:
             for shard, _ in work:  # unacknowledged: the same names are read and published again, with higher versions
                 shard.taken, shard.waiting = 0, {}
             return
-        for (shard, names), (_, all_names) in zip(work, expanded, strict=True):
-            if not shard.lost:
-                self._settle(shard, names, all_names, facts, histories[shard.number], now)
+        self._settle([(s, names, histories[s.number]) for s, names in work if not s.lost], facts, now)
 
     def _expand(self, shard: Shard, names: list[bytes]) -> list[bytes]:
         """A neighbourhood stands for every edge of a dataset that lives in this shard."""
@@ -223,24 +227,28 @@ class Drain:
     def _image(self, key: bytes, run: Run, names: _Texts) -> RunImage:
         return run_image(key[KEY_BYTES:], run, names, as_of_us=self.as_of_us, run_timeout_us=self._run_timeout_us)
 
-    def _settle(
-        self, shard: Shard, names: list[bytes], all_names: list[bytes], facts: Facts, histories: list[bytes], now: float
-    ) -> None:
-        for name in names:
-            shard.waiting.pop(name, None)
-            if name[:1] in _LIMITED:
-                shard.published[_limit_key(name)] = now
-        if len(shard.published) > 100_000:
-            shard.published = {k: at for k, at in shard.published.items() if at > now - 5 * self._interval_s}
-        keep = min((at for _, at in shard.waiting.values()), default=shard.taken)
-        wake: dict[bytes, None] = {}
-        for name in all_names:
-            wake.update(dict.fromkeys(self._wake(shard, name, facts)))
-        if self._store.settle(shard.fence, keep, shard.version, list(wake), histories):
-            shard.taken -= keep
-            shard.waiting = {name: (due, at - keep) for name, (due, at) in shard.waiting.items()}
-        else:
-            shard.lost = True
+    def _settle(self, settled: list[tuple[Shard, list[bytes], list[bytes]]], facts: Facts, now: float) -> None:
+        """Shard, the names that were published, the histories that were made: forget them, and wake who is to be judged."""
+        settlements, keeps = [], []
+        for shard, names, histories in settled:
+            for name in names:
+                shard.waiting.pop(name, None)
+                if name[:1] in _LIMITED:
+                    shard.published[_limit_key(name)] = now
+            if len(shard.published) > PUBLISHED_MAX:
+                shard.published = {k: at for k, at in shard.published.items() if at > now - self._intervals_s[b"r"]}
+            keep = min((at for _, at in shard.waiting.values()), default=shard.taken)
+            wake: dict[bytes, None] = {}
+            for name in names:
+                wake.update(dict.fromkeys(self._wake(shard, name, facts)))
+            keeps.append(keep)
+            settlements.append(Settlement(shard.fence, keep, shard.version, list(wake), histories))
+        for (shard, _, _), keep, done in zip(settled, keeps, self._store.settle(settlements), strict=True):
+            if done:
+                shard.taken -= keep
+                shard.waiting = {name: (due, at - keep) for name, (due, at) in shard.waiting.items()}
+            else:
+                shard.lost = True
 
 
 class _Texts(dict[bytes, str]):

@@ -7,5 +7,8 @@ if not f[3] and ARGV[3] == '' then return { 'EMPTY' } end
 local counter = f[1] and tonumber(string.match(f[1], '^%d+')) or 0
 local topic = ARGV[2] ~= '' and ARGV[2] or (f[2] or '')
 redis.call('HSET', KEYS[1], 'epoch', string.format('%d:%s', counter + 1, ARGV[1]), 'topic', topic)
-if not f[3] then redis.call('HSET', KEYS[1], 'next', ARGV[3]) end
+if not f[3] then
+  redis.call('HSET', KEYS[1], 'next', ARGV[3])
+  redis.call('HDEL', KEYS[1], 'stopped', 'stopped_at') -- it was stopped for having no state; now it begins anew
+end
 return { 'OK', redis.call('HGETALL', KEYS[1]) }
