@@ -277,6 +277,8 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-def new_run(bootstrap: str, redis_url: str, domain: str, folder: Path, settings: Mapping[str, str] | None = None) -> Run:
+def new_run(
+    bootstrap: str, redis_url: str, domain: str, folder: Path, settings: Mapping[str, str] | None = None
+) -> Run:
     """A domain of its own."""
     return Run(Where(bootstrap, redis_url, domain, f"{domain}."), folder, dict(settings or {}))
