@@ -277,9 +277,9 @@ def merge_history(old: JobHistory, fresh: Sequence[RunImage]) -> JobHistory:
     by_run = {image.run: image for image in old.runs}
     by_run.update({image.run: image for image in fresh})
     newest = sorted(by_run.values(), key=lambda image: (image.started_us, image.run), reverse=True)[:HISTORY]
-    good = [
-        image for image in (*by_run.values(), *((old.last_ok,) if old.last_ok else ())) if image.state == "COMPLETE"
-    ]
+    good = [image for image in by_run.values() if image.state == "COMPLETE"]
+    if old.last_ok is not None and old.last_ok.run not in by_run:  # else it may have turned out otherwise
+        good.append(old.last_ok)
     last_ok = max(good, key=lambda image: (image.ended_us, image.run), default=None)
     return JobHistory(runs=newest, last_ok=last_ok)
 
