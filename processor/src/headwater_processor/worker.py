@@ -266,17 +266,21 @@ class Worker:
 
     def room(self) -> bool:
         """See kafka_source.Host."""
-        if (
-            self._polls_out >= POLLS_OUT_MAX
-            and time.monotonic() - self._delivered_at > LOST_POLL_S
-            and self.engine.idle()
-        ):
-            # Faust clears its queues when flow resumes after a rebalance. What it dropped is a hole that the engine sees
-            # with the next poll, and reads again from the fence.
-            log.info("%d polls did not arrive at the engine; reading on", self._polls_out)
-            with self._lock:
-                self._polls_out = 0
+        if self._polls_out and time.monotonic() - self._delivered_at > LOST_POLL_S and self.engine.idle():
+            self._read_lost_polls_again()
         return self._polls_out < POLLS_OUT_MAX and self.engine.room()
+
+    def _read_lost_polls_again(self) -> None:
+        """Faust clears its queues when flow resumes after a rebalance: what it dropped is read again from the fence."""
+        with self._lock:
+            lost, self._polls_out = self._polls_out, 0
+        for partition, owned in self.engine.owned().items():
+            if not owned.dead and self.source.position(partition) > owned.accepted:
+                log.info(
+                    "partition %d: %d polls did not arrive; reading again from %d", partition, lost, owned.accepted
+                )
+                owned.dead = True
+                self.source.reset(owned, 0.0)
 
     def _on_applied(self) -> None:
         with self._lock:

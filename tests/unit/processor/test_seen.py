@@ -129,12 +129,14 @@ def test_future_ids_are_looked_up_in_every_live_future_bucket() -> None:
     assert not seen.in_future(90, -1)
 
 
-def test_settling_names_of_buckets_that_are_gone_does_nothing() -> None:
+def test_settling_moves_ids_of_the_named_buckets_also_of_the_future() -> None:
     seen = Seen()
-    seen.bucket(1).hot.update(range(HOT_MAX))
-    seen.settle([1, 2])
-    assert not seen.bucket(1).hot
-    assert 2 not in seen.buckets
+    for bucket in (seen.bucket(1), seen.bucket(2), seen.future_bucket(1)):
+        bucket.hot.update(range(HOT_MAX))
+    seen.settle(["1", "F1", "7", "F7"])  # the sevens are gone
+    assert (len(seen.bucket(1).hot), len(seen.bucket(2).hot), len(seen.future_bucket(1).hot)) == (0, HOT_MAX, 0)
+    assert seen.in_future(HOT_MAX - 1, -1)
+    assert sorted(seen.buckets) == [1, 2]
 
 
 # --- hashes -------------------------------------------------------------------------------------------------------

@@ -168,6 +168,11 @@ class KafkaSource:
         self._room.set()
         return future
 
+    def position(self, partition: int) -> int:
+        """The offset after the last record that was handed on; -1 for a partition that is not ours."""
+        position = self._positions.get(partition)
+        return position.next if position is not None else -1
+
     def assignment(self) -> set[int]:
         """The partitions that are ours now."""
         return set(self._assigned)

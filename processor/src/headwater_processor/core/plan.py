@@ -183,7 +183,7 @@ class PartitionPlanner:
             verdicts.append(1)
         for name, values in fresh.items():
             batch.seen(name, values)
-        seen.settle(int(name) for name in fresh if name[0] != "F")
+        seen.settle(fresh)
         return verdicts
 
     def _expire(self, append_us: Sequence[int]) -> list[str]:

@@ -138,9 +138,9 @@ class Seen:
             self.total -= len(self.future.pop(number))
         return gone
 
-    def settle(self, numbers: Iterable[int]) -> None:
-        """Let the named buckets move their new ids into sorted runs when there are many."""
-        for number in numbers:
-            found = self.buckets.get(number)
+    def settle(self, names: Iterable[str]) -> None:
+        """Let the named buckets (as in the log: `F…` of the future) move new ids into sorted runs when there are many."""
+        for name in names:
+            found = self.future.get(int(name[1:])) if name[0] == "F" else self.buckets.get(int(name))
             if found is not None:
                 found.settle_if_large()

@@ -229,6 +229,8 @@ local function write_run(key, token, value, is_closed, shard)
   local old = call('HGET', KEYS[19], key)
   if not old or old:sub(1, 8) == token then
     call('HSET', KEYS[19], key, value)
+    -- It had left with the horizon while its owner still knew it: it has to be able to leave again.
+    if not old and is_closed == 1 and token ~= '' then call('RPUSH', KEYS[20], spack('>d', tonumber(ARGV[7])) .. key) end
     return
   end
   local a, b = cmsgpack.unpack(old:sub(9)), cmsgpack.unpack(value:sub(9))
