@@ -139,6 +139,22 @@ def test_closed_runs_leave_with_the_horizon_and_open_ones_stay(worker: Worker) -
     assert runs_kept(worker) == {2, 3}
 
 
+def test_a_closed_run_that_was_spoken_of_later_leaves_by_that_time(worker: Worker) -> None:
+    worker.apply(0, [said(1, EventType.FAIL, run=1)])
+    worker.apply(0, [said(2, EventType.COMPLETE, run=1, at_us=T + 20 * HOUR_US)])
+    worker.apply(0, [said(3, EventType.COMPLETE, run=3, at_us=T + 25 * HOUR_US)])
+    assert runs_kept(worker) == {1, 3}
+    worker.apply(0, [said(4, EventType.COMPLETE, run=4, at_us=T + 50 * HOUR_US)])
+    assert runs_kept(worker) == {4}
+
+
+def test_a_run_that_opened_again_stays_when_the_time_of_its_failure_is_forgotten(worker: Worker) -> None:
+    worker.apply(0, [said(1, EventType.FAIL, run=1, restartable=True)])
+    worker.apply(0, [said(2, EventType.RUNNING, run=1, at_us=T + HOUR_US, restartable=True)])
+    worker.apply(0, [said(3, EventType.COMPLETE, run=3, at_us=T + 26 * HOUR_US)])
+    assert runs_kept(worker) == {1, 3}
+
+
 def test_more_runs_than_lua_can_hold_on_its_stack_may_close_in_one_call(worker: Worker) -> None:
     count = 9000  # of one job, so of one shard
     worker.apply(0, [said(n, EventType.START, run=n) for n in range(1, count)])

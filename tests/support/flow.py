@@ -26,6 +26,7 @@ def said(
     writes: str = "daily",
     lifecycle: Lifecycle = Lifecycle.NONE,
     job: Name = JOB,
+    restartable: bool = False,
 ) -> Said:
     event = LineageEvent(
         event_id=number.to_bytes(16, "big"),
@@ -36,6 +37,7 @@ def said(
         inputs=(DatasetUse("kafka://b1:9092", reads),) if reads else (),
         outputs=(DatasetUse("kafka://b1:9092", writes, lifecycle=lifecycle),) if writes else (),
         emitter="sdk",
+        restartable=restartable,
     )
     return Said(event, at_us + SECOND_US)
 

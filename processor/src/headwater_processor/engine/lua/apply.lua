@@ -275,20 +275,34 @@ for i = 1, #P[19], 2 do many('ZREM', KEYS[RO + 1 + P[19][i]], P[19][i + 1]) end
 for i = 1, #P[17], 5 do write_run(P[17][i], P[17][i + 1], P[17][i + 2], P[17][i + 3], P[17][i + 4]) end
 for lo = 1, #P[20], CHUNK do call('RPUSH', KEYS[20], unpk(P[20], lo, math.min(lo + CHUNK - 1, #P[20]))) end
 
--- Closed runs leave with the horizon or past their bound, a bounded number at a time.
+-- Closed runs leave with the horizon or past their bound, a bounded number at a time. The record decides: a run that opened
+-- again stays (it is listed anew when it closes), one that was spoken of since its listing moves to the end of the list.
 local over = math.min(call('LLEN', KEYS[20]) - tonumber(ARGV[19]), 2000)
-local gone = over > 0 and call('LPOP', KEYS[20], over) or {}
+local crowded = over > 0 and call('LPOP', KEYS[20], over) or {}
 local oldest = tonumber(ARGV[7]) - tonumber(ARGV[20])
+local listed = {}
 local head = call('LINDEX', KEYS[20], 0)
-while head and #gone < 2000 and sunpack('>d', head) < oldest do
-  gone[#gone + 1] = call('LPOP', KEYS[20])
+while head and #crowded + #listed < 2000 and sunpack('>d', head) < oldest do
+  listed[#listed + 1] = call('LPOP', KEYS[20])
   head = call('LINDEX', KEYS[20], 0)
 end
-for lo = 1, #gone, CHUNK do
-  local fields = {}
-  for i = lo, math.min(lo + CHUNK - 1, #gone) do fields[#fields + 1] = gone[i]:sub(9) end
-  call('HDEL', KEYS[19], unpk(fields))
+local function leave(members, before)
+  for lo = 1, #members, CHUNK do
+    local keys, gone = {}, {}
+    for i = lo, math.min(lo + CHUNK - 1, #members) do keys[#keys + 1] = members[i]:sub(9) end
+    local values = call('HMGET', KEYS[19], unpk(keys))
+    for i = 1, #keys do
+      local r = values[i] and cmsgpack.unpack(values[i]:sub(9))
+      if r and closed(r) then
+        local last = math.max(r[3], r[5][1], r[7][1])
+        if last < before then gone[#gone + 1] = keys[i] else call('RPUSH', KEYS[20], spack('>d', last) .. keys[i]) end
+      end
+    end
+    if #gone > 0 then call('HDEL', KEYS[19], unpk(gone)) end
+  end
 end
+leave(crowded, math.huge)
+leave(listed, oldest)
 
 -- A removal since this owner last looked: what it left unnamed may have to be published again, so name all it touches.
 if P[22] == 1 then
