@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -133,6 +134,13 @@ def test_a_running_stack_is_used_where_nothing_else_names_an_address(tmp_path: P
         assert loaded(tmp_path, domain="mine").settings.domain == "mine"
         assert loaded(tmp_path, {"HEADWATER_REDIS__URL": "redis://other"}).running is None
     assert loaded(tmp_path).running is None
+
+
+def test_a_running_stack_says_what_its_topics_begin_with(tmp_path: Path) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    with discovery.announced(dataclasses.replace(running(os.getpid()), topic_prefix="shop."), environ):
+        assert loaded(tmp_path).settings.topic_prefix == "shop."
+        assert loaded(tmp_path, topic_prefix="mine.").settings.topic_prefix == "mine."
 
 
 def test_a_stack_whose_process_is_gone_is_not_found(tmp_path: Path) -> None:
