@@ -28,6 +28,7 @@ from headwater_processor.adapters.publisher import KafkaPublisher
 from headwater_processor.adapters.redis_store import RedisStore
 from headwater_processor.adapters.schema_sources import WaitingSchemas
 from headwater_processor.adapters.shard_store import ShardStore
+from headwater_processor.core import stops
 from headwater_processor.core.decode import BatchDecoder
 from headwater_processor.core.judge_settings import JudgeSettings
 from headwater_processor.core.plan import PartitionPlanner, Rules
@@ -120,6 +121,7 @@ class Worker:
         self._policies: dict[bytes, Policy] = {}
         self._policy_version = -1
         self._last_applied: dict[int, int] = {}
+        self._held: set[int] = set()
         self._deliver: Callable[[Poll], None] = self.submit
         self._rebalanced: Callable[[set[int]], None] = lambda _partitions: None
         self._polls_out = 0
@@ -294,29 +296,20 @@ class Worker:
         begin_at: int | None = begin.low
         if begin.committed > begin.low and self.config.on_empty_state == "stop":
             begin_at = None
+        self._owner_store.open(self._partitions)  # Redis may have been emptied under us
         try:
             fence = self._owner_store.acquire(partition, "", begin_at)
         except EmptyStateError:
-            return self._advise(
-                partition,
-                f"Kafka has a committed offset ({begin.committed}) and Redis no state: begin anew with "
-                "processor.on_empty_state=earliest, or restore the state",
-            )
+            return self._stop(partition, stops.empty_state(partition, begin.committed))
         except TopicChangedError as error:
-            return self._advise(partition, f"the topic is not the one the state belongs to ({error})")
+            return self._stop(partition, stops.other_topic(str(error)))
         if fence.next > begin.high:
-            return self._advise(
-                partition,
-                f"the state is at offset {fence.next}, the log ends at {begin.high}: the topic was recreated or truncated",
-            )
+            return self._stop(partition, stops.state_ahead(fence.next, begin.high))
         if fence.next < begin.low:
-            return self._advise(
-                partition,
-                f"records {fence.next} to {begin.low - 1} left the log before they were read: accept the loss with "
-                f"`headwater worker resume {partition} --skip-lost`",
-            )
+            return self._stop(partition, stops.lost_records(fence.next, begin.low))
         if fence.stopped:
-            return fence.stopped
+            return self._stop(partition, fence.stopped, known=True)
+        self._held.discard(partition)
 
         def load(planner: PartitionPlanner) -> None:
             for name in fence.buckets:
@@ -328,9 +321,17 @@ class Worker:
 
         return self.engine.own(fence, session, load)
 
-    def _advise(self, partition: int, reason: str) -> str:
-        self._owner_store.mark_stopped(partition, reason)
+    def _stop(self, partition: int, reason: str, *, known: bool = False) -> str:
+        """Remember that a partition stands still, and tell whoever reads the log what helps; the reason is logged by who asked."""
+        if not known:
+            self._owner_store.mark_stopped(partition, reason)
+        self._held.add(partition)
+        log.error("partition %d: %s", partition, stops.remedy(reason, stops.resume_command(partition)))
         return reason
+
+    def stopped(self) -> set[int]:
+        """The partitions of this worker that stand still."""
+        return self._held | {partition for partition, owned in self.engine.owned().items() if owned.stopped}
 
     def release(self, partitions: set[int]) -> None:
         """See kafka_source.Host."""
@@ -339,6 +340,7 @@ class Worker:
         if partitions >= set(self.engine.owned()):
             self.shards.release(1.0)
         # What is applied is committed by the source before it forgets the partitions; `applied` must still answer.
+        self._held -= partitions
         for partition in partitions:
             owned = self.engine.owned().get(partition)
             if owned is not None:
@@ -347,6 +349,7 @@ class Worker:
 
     def lost(self, partitions: set[int]) -> None:
         """See kafka_source.Host."""
+        self._held -= partitions
         for partition in partitions:
             self.engine.disown(partition)
 
@@ -364,7 +367,7 @@ class Worker:
     def held(self, partition: int, reason: str) -> None:
         """See kafka_source.Host."""
         self.engine.disown(partition)
-        self._owner_store.mark_stopped(partition, reason)
+        self._stop(partition, reason)
 
     def rebalanced(self, assigned: set[int]) -> None:
         """See kafka_source.Host."""
@@ -385,7 +388,9 @@ class Worker:
         self.source.reset(owned, FOREIGN_WAIT_S if refusal_is_foreign(why) else 0.0)
 
     def _on_stopped(self, owned: Owned, reason: str) -> None:
-        log.error("partition %d is stopped: %s", owned.fence.partition, reason)
+        partition = owned.fence.partition
+        log.error("partition %d is stopped: %s", partition, reason)
+        log.error("partition %d: %s", partition, stops.remedy(reason, stops.resume_command(partition)))
         self._owner_store.stop(owned.fence, reason)
         self.source.stop_partition(owned, reason)
 

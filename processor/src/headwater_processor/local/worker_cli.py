@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from headwater.cli.context import invocation
+from headwater.cli.output import emit_json
 from headwater.runtime.kafka import client_config, consumer_config, producer_config, translate
 from headwater.runtime.models import Settings
 from headwater.runtime.redis import check_policy, connect
@@ -202,6 +204,10 @@ Examples:
 A worker reads its share of the events topic. Start as many as there are partitions, at most; Kafka's consumer group
 shares them out. SIGTERM finishes what is in hand, commits and leaves; kill -9 loses nothing, the next owner begins at
 the fence in Redis.
+
+\b
+Exit codes: 0 told to stop, 2 wrong usage or settings, 3 Kafka or Redis cannot be reached, 4 a topic is missing,
+the state is another version's or Redis may evict keys, 70 a bug.
 """
 
 
@@ -219,15 +225,36 @@ def worker(ctx: click.Context, processes: int) -> None:
     ctx.exit(run_one(settings, Path(report) if report else None))
 
 
-@worker.command()
+_RESUME_EPILOG: Final = """\b
+Examples:
+  headwater status                          names the stopped partitions, why, and what helps
+  headwater worker resume 3                 the bad records were looked at (headwater tail deadletter)
+  headwater worker resume 3 --skip-lost     what is gone from Kafka or Redis is gone
+
+\b
+Exit codes: 0 it goes on (its worker looks every two seconds), 2 wrong usage or settings,
+3 Kafka or Redis cannot be reached, 4 the partition is not stopped, or would stop again at once.
+"""
+
+
+@worker.command(epilog=_RESUME_EPILOG)
 @click.argument("partition", type=click.IntRange(0))
-@click.option("--skip-lost", is_flag=True, help="Accept that records left the log before they were read.")
+@click.option(
+    "--skip-lost", is_flag=True, help="Go on with the oldest record left: accepts that records, or the state, are lost."
+)
 @click.pass_context
 def resume(ctx: click.Context, partition: int, skip_lost: bool) -> None:
     """Let a stopped PARTITION go on.
 
     Bad records that are in the topic now go to the dead letters and do not stop the partition again.
     """
+    from headwater_processor.core import stops
     from headwater_processor.local.resume import resume_partition
 
-    click.echo(resume_partition(invocation(ctx).settings(), partition, skip_lost=skip_lost))
+    done = resume_partition(invocation(ctx).settings(), partition, skip_lost=skip_lost)
+    if invocation(ctx).wants_json:
+        emit_json(asdict(done))
+        return
+    click.echo(f"partition {partition} goes on at offset {done.goes_on_at}; it was stopped: {done.was_stopped}")
+    if stops.of_bad_records(done.was_stopped):
+        click.echo(f"bad records before offset {done.bad_pass_until} go to the dead letters and do not stop it again")
