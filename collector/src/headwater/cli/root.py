@@ -152,11 +152,12 @@ def run(args: Sequence[str]) -> int:
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else EXIT_OK
     except Exception as error:  # noqa: BLE001 - the last place: every error becomes a sentence
-        return _told(error, verbose=sum(arg.count("v") for arg in args if arg.lstrip("-") in {"v", "vv"}))
+        return tell(error, verbose=sum(arg.count("v") for arg in args if arg.lstrip("-") in {"v", "vv"}))
     return EXIT_OK
 
 
-def _told(error: Exception, *, verbose: int) -> int:
+def tell(error: Exception, *, verbose: int = 0) -> int:
+    """Say on stderr what went wrong and what to try; returns the exit code that belongs to it."""
     if verbose > 1:
         traceback.print_exception(error)
     error = _translated(error)
@@ -202,4 +203,4 @@ def _say(message: str, remedy: str) -> None:
         sys.stderr.write(f"try: {mask(remedy).strip()}\n")
 
 
-__all__ = ["GROUP", "SHORT_HELP", "invocation", "root", "run"]
+__all__ = ["GROUP", "SHORT_HELP", "invocation", "root", "run", "tell"]
