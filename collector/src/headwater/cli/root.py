@@ -152,8 +152,16 @@ def run(args: Sequence[str]) -> int:
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else EXIT_OK
     except Exception as error:  # noqa: BLE001 - the last place: every error becomes a sentence
+        if isinstance(error, click.UsageError) and error.ctx is None:
+            error.ctx = _context_of(args)  # the parser of click does not say whose option it was
         return tell(error, verbose=sum(arg.count("v") for arg in args if arg.lstrip("-") in {"v", "vv"}))
     return EXIT_OK
+
+
+def _context_of(args: Sequence[str]) -> click.Context | None:
+    """A context that knows the name of the command that these arguments call; None if they call none."""
+    name = next((arg for arg in args if arg in _entry_points()), None)
+    return None if name is None else click.Context(root, info_name=f"headwater {name}")
 
 
 def tell(error: Exception, *, verbose: int = 0) -> int:

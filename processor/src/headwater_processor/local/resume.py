@@ -41,6 +41,7 @@ def resume_partition(settings: Settings, partition: int, *, skip_lost: bool) -> 
     try:
         reason = store.is_stopped(partition)
         if not reason:
+            _refuse_unknown(settings, topic, partition)
             raise RefusedError(
                 f"partition {partition} of {topic} is not stopped", remedy="headwater status names those that are"
             )
@@ -71,6 +72,20 @@ def _goes_on_at(stored: int | None, low: int, high: int, partition: int, *, skip
             remedy=f"{stops.resume_command(partition)} --skip-lost, if what is lost may stay lost",
         )
     return low if stored is None else max(stored, low)
+
+
+def _refuse_unknown(settings: Settings, topic: str, partition: int) -> None:
+    try:
+        found = AdminClient(client_config(settings.kafka)).list_topics(timeout=10).topics
+    except KafkaException as error:
+        raise translate(error, settings.kafka.bootstrap_servers) from error
+    partitions = len(found[topic].partitions) if topic in found else 0
+    if partition >= partitions:
+        has = f"partitions 0 to {partitions - 1}" if partitions else "no such topic"
+        raise RefusedError(
+            f"there is no partition {partition} of {topic}: Kafka at {settings.kafka.bootstrap_servers} has {has}",
+            remedy="headwater status names the stopped partitions",
+        )
 
 
 def _offsets(settings: Settings, topic: str, partition: int) -> tuple[int, int]:
