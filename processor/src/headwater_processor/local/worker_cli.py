@@ -20,7 +20,7 @@ import click
 
 from headwater.cli.context import Invocation, invocation
 from headwater.cli.output import emit_json
-from headwater.errors import HeadwaterError
+from headwater.errors import DeliveryError, HeadwaterError
 from headwater.runtime.kafka import client_config, consumer_config, producer_config, translate
 from headwater.runtime.models import Settings
 from headwater.runtime.redis import check_policy, connect
@@ -166,7 +166,10 @@ def run_one(settings: Settings, report: Path | None = None) -> int:
             server.close()
         if report is not None:
             report.write_text(json.dumps(_report(worker, time.monotonic() - started)), encoding="utf-8")
-    return EXIT_BUG if worker.failed() is not None else code
+    failed = worker.failed()
+    if isinstance(failed, DeliveryError):
+        raise failed  # Kafka refuses us: a sentence, and no fault of ours
+    return EXIT_BUG if failed is not None else code
 
 
 def _report(worker: Worker, wall_s: float) -> dict[str, Any]:
