@@ -145,6 +145,8 @@ def test_global_options_can_be_handed_on_to_a_child() -> None:
     told = Invocation(flags={"domain": "shop", "redis.url": "redis://a"}, config="a.toml", verbosity=2)
     again = ["--output", "table", "--config", "a.toml", "--set", "domain=shop", "--set", "redis.url=redis://a"]
     assert told.as_arguments() == [*again, "--verbose", "--verbose"]
+    assert "domain=shop" not in told.as_arguments(without=("domain",))
+    assert "redis.url=redis://a" in told.as_arguments(without=("domain",))
 
 
 def test_a_bug_shows_its_traceback_only_when_asked(failing: _Add, capsys: pytest.CaptureFixture[str]) -> None:

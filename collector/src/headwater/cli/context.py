@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import click
@@ -48,10 +49,13 @@ class Invocation:
                 sys.stderr.write(f"using the running headwater {running.command} (process {running.pid})\n")
         return self._loaded[discover]
 
-    def as_arguments(self) -> list[str]:
-        """The global options again, to be put before a command that is started as another process."""
+    def as_arguments(self, *, without: Collection[str] = ()) -> list[str]:
+        """The global options again, to be put before a command that is started as another process; but for the settings
+        `without`, which whoever starts it decides."""
         arguments = ["--output", self.output, *(["--config", self.config] if self.config else [])]
         for key, value in self.flags.items():
+            if key in without:
+                continue
             arguments += ["--set", f"{key}={value}"]
         return arguments + (["--quiet"] if self.verbosity < 0 else ["--verbose"] * self.verbosity)
 

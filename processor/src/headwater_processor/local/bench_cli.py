@@ -18,12 +18,14 @@ from headwater_processor.local.running import until_signalled
 from headwater_schemas.topics import TOPICS
 
 WORKLOADS: Final = ("narrow", "wide")
-_WORKER: Final = (sys.executable, "-m", "headwater.cli", "worker")
+_DECIDED: Final = ("domain", "topic_prefix", "processor.group", "metrics.port")
+"""Settings of the worker that are the benchmark's own: it works beside whatever else is there."""
 
 _EPILOG: Final = """\b
 Examples:
   headwater bench --kafka localhost:9092 --redis redis://localhost:6379/0
   headwater bench --events 1000000 --output json > bench.json
+  headwater bench --set processor.batch_records=8000        other settings, to compare
   headwater bench --workload narrow --events 100000 --latency-seconds 0
 
 \b
@@ -68,7 +70,8 @@ def bench(
     require_proc()
     told = invocation(context)
     chosen = WORKLOADS if workload == "both" else (workload,)
-    plan = Plan(events, chosen, partitions, datasets, seed, rate, latency_seconds, _WORKER)
+    worker = (sys.executable, "-m", "headwater.cli", *told.as_arguments(without=_DECIDED), "worker")
+    plan = Plan(events, chosen, partitions, datasets, seed, rate, latency_seconds, worker)
     settings = told.settings()
     with until_signalled() as stop:
         try:
