@@ -61,7 +61,7 @@ def remedy(reason: str, resume: str) -> str:
     if _OTHER_LOG in reason:
         return (
             "The state cannot go on with this log. Is it the right Kafka (--kafka)? Else stop the workers and begin anew: "
-            "in another --domain, or in this one without its keys ({hw:DOMAIN}:*), "
+            "in another --domain (with a processor.group of its own), or in this one without its keys ({hw:DOMAIN}:*), "
             "with headwater worker --set processor.on_empty_state=earliest"
         )
     if _LOST in reason or _NO_OFFSET in reason:

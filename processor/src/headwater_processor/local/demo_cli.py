@@ -40,6 +40,7 @@ _EPILOG = """\b
 Examples:
   headwater demo                    until Ctrl-C
   headwater demo --duration 90      stops by itself
+  headwater demo --kafka broker:9092 --domain demo --set topic_prefix=demo. --set processor.group=demo
 
 \b
 Exit codes: 0 stopped, 2 wrong usage or settings, 3 something did not start or died.
@@ -57,7 +58,8 @@ def demo(context: click.Context, workers: int, duration: int) -> None:
     """Run Headwater with a living example: a web shop whose data goes wrong in three ways within a minute.
 
     Everything runs on this machine, in memory, and needs nothing else. Look at it with other headwater commands from
-    another terminal; they find the demo by themselves.
+    another terminal; they find the demo by themselves. A Kafka or Redis that a settings file, a variable or a flag names
+    is used instead of its own: then the shop's events go there.
     """
     told = own_stack(context)
     settings, domain, prefix = told.settings, told.settings.domain, told.settings.topic_prefix
