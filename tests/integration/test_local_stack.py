@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin._config import ConfigResource
 from tests.support.services import KafkaService
 
+from headwater.runtime.models import KafkaSettings
 from headwater_processor.local.demo_cli import POLICIES
 from headwater_processor.local.launch import create_topics, local_topics, publish_policies
 from headwater_processor.local.services import ServiceError, start_broker, start_kept, start_redis
@@ -74,8 +75,6 @@ def test_the_embedded_redis_never_evicts_and_ends_when_told(tmp_path: Path) -> N
 
 PARENT = """
 import pathlib, sys
-from headwater_processor.local.demo_cli import POLICIES
-from headwater_processor.local.launch import create_topics, local_topics, publish_policies
 from headwater_processor.local.services import start_broker, start_kept, start_redis
 broker = start_broker({"t": 1})
 server = start_redis(pathlib.Path(sys.argv[1]))
@@ -170,8 +169,8 @@ def test_a_stack_stops_within_ten_seconds_and_removes_its_folder(stacks: list[St
 
 def test_topics_are_created_on_a_real_kafka_once_with_their_settings(kafka: KafkaService) -> None:
     prefix = f"{kafka.unique('local')}."
-    create_topics(kafka.bootstrap_servers, prefix)
-    create_topics(kafka.bootstrap_servers, prefix)
+    create_topics(KafkaSettings(bootstrap_servers=kafka.bootstrap_servers), prefix)
+    create_topics(KafkaSettings(bootstrap_servers=kafka.bootstrap_servers), prefix)
     found = kafka.admin.list_topics(timeout=DEADLINE_S).topics
     assert {topic.name for topic in catalogue(prefix).values()} <= set(found)
     events = ConfigResource(ConfigResource.Type.TOPIC, f"{prefix}events")
@@ -182,7 +181,7 @@ def test_topics_are_created_on_a_real_kafka_once_with_their_settings(kafka: Kafk
 def test_policies_of_the_demo_are_published_and_readable() -> None:
     broker = start_broker(local_topics())
     try:
-        publish_policies(broker.bootstrap, POLICIES)
+        publish_policies(KafkaSettings(bootstrap_servers=broker.bootstrap), POLICIES)
         consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "g", "auto.offset.reset": "earliest"})
         consumer.subscribe(["lineage.policies"])
         messages = consumer.consume(6, DEADLINE_S)

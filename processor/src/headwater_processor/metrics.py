@@ -9,25 +9,15 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from headwater.runtime.metrics import Spec, as_table
+
 if TYPE_CHECKING:
     from headwater_processor.worker import Worker
-
-
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """One metric. `kind` is counter or gauge; counters end in `_total` when exposed."""
-
-    name: str
-    kind: str
-    help: str
-    when_it_moves: str
-    labels: tuple[str, ...] = ()
 
 
 CATALOGUE: Final[tuple[Spec, ...]] = (
@@ -43,7 +33,7 @@ CATALOGUE: Final[tuple[Spec, ...]] = (
          "FENCED now and then is a rebalance. Steady FENCED: two groups share a domain. NEXT: somebody wrote the state by hand.",
          ("why",)),
     Spec("headwater_partition_stopped", "gauge", "1 while a partition of this worker is stopped.",
-         "Read the alert PartitionStopped; `headwater worker resume PARTITION` lets it go on.", ("partition",)),
+         "Read the alert PartitionStopped: it names the cause and the command to begin with.", ("partition",)),
     Spec("headwater_lag_records", "gauge", "Records between what is applied and the end of the log.",
          "Rising: add workers (up to the number of partitions) or look for a stopped partition.", ("partition",)),
     Spec("headwater_watermark_seconds", "gauge", "Largest event time seen, less the allowed lateness (unix seconds).",
@@ -71,7 +61,7 @@ CATALOGUE: Final[tuple[Spec, ...]] = (
     Spec("headwater_images", "counter", "Images published on the deltas topic.",
          "Follows what changes, not the events. Far more than usual: a removal, or names with dates in them."),
     Spec("headwater_outbox_entries", "gauge", "Longest outbox among the shards of this worker.",
-         "Rising: the deltas topic does not take what is published. Over 20,000 the worker waits."),
+         "Rising: the deltas topic does not take what is published. Over processor.outbox_max the worker waits."),
     Spec("headwater_judged", "counter", "Looks at datasets, jobs and emitters.",
          "Zero while there are datasets: policies are not read to their end, or as-of is unknown."),
     Spec("headwater_shards_owned", "gauge", "Shards this worker publishes and judges.",
@@ -79,8 +69,11 @@ CATALOGUE: Final[tuple[Spec, ...]] = (
     Spec("headwater_loop_age_seconds", "gauge", "Since a loop moved last.",
          "Over 30 s the worker is not healthy and should be restarted; a rebalance or an outage of the broker is not that.",
          ("loop",)),
-    Spec("headwater_max_rss_bytes", "gauge", "Peak resident memory of the worker.",
-         "Grows with the ids remembered and the names known; both are bounded."),
+    Spec("headwater_max_rss_bytes", "gauge", "The most memory that the worker has held at once (resident set; never falls).",
+         "Near the limit of its container it will be killed, which loses nothing, and again after each start: raise the limit, or"
+         " add workers so that each has fewer partitions, or lower processor.seen_ids_max (see headwater_seen_ids). It steps up"
+         " when partitions are taken over and while names are new, then stays; steady growth for days is names with dates in them,"
+         " or a fault."),
 )  # fmt: skip
 
 _BY_NAME: Final = {spec.name: spec for spec in CATALOGUE}
@@ -161,11 +154,7 @@ class WorkerCollector(Collector):
 
 def page() -> str:
     """The catalogue as a table of Markdown: the processor's README holds it, and a test holds them equal."""
-    rows = ["| metric | labels | says | when it moves |", "|---|---|---|---|"]
-    for spec in CATALOGUE:
-        name = spec.name + ("_total" if spec.kind == "counter" else "")
-        rows.append(f"| `{name}` | {', '.join(spec.labels)} | {spec.help} | {spec.when_it_moves} |")
-    return "\n".join(rows) + "\n"
+    return as_table(CATALOGUE)
 
 
 def _single(value: float) -> list[Sample]:

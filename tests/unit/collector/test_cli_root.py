@@ -82,6 +82,14 @@ def test_a_table_that_is_piped_is_plain_columns_with_a_head_line(capsys: pytest.
     ]
 
 
+def test_settings_can_be_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["config", "show", "--explain", "--changed", "--set", "processor.shards=4", "--set", "kafka.a.b=1"]) == 0
+    head, shards, foreign = capsys.readouterr().out.splitlines()
+    assert head.split()[-1] == "means"
+    assert "fixed when a domain begins" in shards or "fixed when a domain begins" in foreign
+    assert "CONFIGURATION.md" in shards or "CONFIGURATION.md" in foreign
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from headwater.runtime import discovery
 from headwater.runtime.errors import UsageError
+from headwater.runtime.models import Settings
+from headwater.runtime.setting_words import WORDS
 from headwater.runtime.settings import Loaded, describe, load
 
 
@@ -135,6 +138,13 @@ def test_a_running_stack_is_used_where_nothing_else_names_an_address(tmp_path: P
     assert loaded(tmp_path).running is None
 
 
+def test_a_running_stack_says_what_its_topics_begin_with(tmp_path: Path) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    with discovery.announced(dataclasses.replace(running(os.getpid()), topic_prefix="shop."), environ):
+        assert loaded(tmp_path).settings.topic_prefix == "shop."
+        assert loaded(tmp_path, topic_prefix="mine.").settings.topic_prefix == "mine."
+
+
 def test_a_stack_whose_process_is_gone_is_not_found(tmp_path: Path) -> None:
     environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
     with discovery.announced(running(2**22 + 1), environ) as path:
@@ -162,3 +172,12 @@ def test_a_stack_that_ends_leaves_the_announcement_of_a_later_one(tmp_path: Path
         with discovery.announced(running(os.getpid()), environ):
             path.write_text(path.read_text().replace(str(os.getpid()), str(os.getppid())))
         assert discovery.find(environ) == later
+
+
+def test_every_setting_is_explained() -> None:
+    assert list(WORDS) == list(describe(Settings()))
+
+
+def test_what_is_out_of_bounds_is_refused(tmp_path: Path) -> None:
+    for key, value in (("outbox_max", "4999"), ("outbox_max", "20001"), ("closed_runs_max", "999")):
+        assert f"processor.{key}" in str(refused(tmp_path, {f"HEADWATER_PROCESSOR__{key.upper()}": value}))

@@ -25,6 +25,7 @@ class Running:
     redis_url: str
     domain: str
     command: str = "up"
+    topic_prefix: str = "lineage."
 
 
 def current_path(environ: Mapping[str, str] | None = None) -> Path:

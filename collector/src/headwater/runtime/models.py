@@ -55,7 +55,7 @@ class LogSettings(Section):
 
 
 class ProcessorSettings(Section):
-    """How events are judged and batched. Times are milliseconds; SEMANTICS.md says what each means."""
+    """How events are judged and batched; `runtime.setting_words` says what each key means. Times are milliseconds."""
 
     group: Text = "headwater"
     group_protocol: Literal["eager", "cooperative", "consumer"] = "cooperative"
@@ -70,6 +70,7 @@ class ProcessorSettings(Section):
     seen_ids_max: Annotated[int, Field(ge=1)] = 20_000_000
     backfill_age_ms: PositiveMillis = 86_400_000
     run_timeout_ms: PositiveMillis = 21_600_000
+    closed_runs_max: Annotated[int, Field(ge=1_000, le=10_000_000)] = 200_000
 
     freshness_interval_ms: Millis = 1_000
     sweep_interval_ms: PositiveMillis = 1_000
@@ -83,6 +84,7 @@ class ProcessorSettings(Section):
     bad_share_max: Annotated[float, Field(gt=0, le=1)] = 0.05
     bad_window_ms: PositiveMillis = 60_000
     bad_min_records: Annotated[int, Field(ge=1)] = 1_000
+    outbox_max: Annotated[int, Field(ge=5_000, le=20_000)] = 20_000
 
     schema_wait_ms: Millis = 5_000
     batch_records: Annotated[int, Field(ge=1, le=100_000)] = 4_000

@@ -178,6 +178,7 @@ def _from_running(running: discovery.Running) -> dict[Path_, Given]:
         ("kafka", "bootstrap_servers"): Given(running.bootstrap_servers, origin),
         ("redis", "url"): Given(running.redis_url, origin),
         ("domain",): Given(running.domain, origin),
+        ("topic_prefix",): Given(running.topic_prefix, origin),
     }
 
 

@@ -6,7 +6,8 @@ so that no seek is needed on the normal road. A poll is handed on only while the
 beyond librdkafka's own buffer, and after two seconds the partitions are paused so that the group stays content.
 
 Rules that were paid for: `fetch.queue.backoff.ms` is 5 (its default stops the fetch for a second whenever the buffer is
-full); pause() throws the prefetched records away, so short back-pressure is simply not consuming; a command whose waiter
+full); pause() throws the prefetched records away, so short back-pressure is simply not consuming; a pause outlives the loss
+of a partition and holds when it is assigned again, so every assignment says anew what is paused; a command whose waiter
 was cancelled must not end the thread; a seek may find the fetcher not active yet and is tried again.
 """
 
@@ -177,6 +178,11 @@ class KafkaSource:
         """The partitions that are ours now."""
         return set(self._assigned)
 
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is fetched because there has been no room for a while."""
+        return self._paused_all
+
     def close(self, deadline_s: float) -> None:
         """Leave the group; what was applied is committed."""
         self._halt.set()
@@ -341,9 +347,7 @@ class KafkaSource:
         else:
             consumer.assign(partitions)
             self._assigned = new
-        held = [TopicPartition(self._topic, p) for p in new if p in self._stopped]
-        if held:
-            consumer.pause(held)
+        self._regulate(new)
         log.info("assigned %s, owning %s", sorted(new), sorted(self._assigned))
         self._host.rebalanced(set(self._assigned))
 
@@ -420,11 +424,9 @@ class KafkaSource:
             committed = self._read_committed(self._consumer, [TopicPartition(self._topic, partition)])
             at = self._take(self._consumer, partition, committed.get(partition, -1))
             self._seek(partition, at)
-            if partition in self._stopped:
-                self._consumer.pause([TopicPartition(self._topic, partition)])
-            elif partition in freed:
+            self._regulate({partition})
+            if partition in freed and partition not in self._stopped:
                 log.info("partition %d goes on at %d", partition, at)
-                self._consumer.resume([TopicPartition(self._topic, partition)])
 
     def _hold(self, partition: int, reason: str) -> None:
         if partition in self._assigned:
@@ -445,6 +447,14 @@ class KafkaSource:
         log.warning("cannot seek partition %d to %d yet", partition, offset)
         self._retries.append((time.monotonic() + 0.5, partition))
 
+    def _regulate(self, partitions: set[int]) -> None:
+        """Pause what is stopped, or waits for room with all others; resume the rest, whatever it was before."""
+        still = {p for p in partitions if self._paused_all or p in self._stopped}
+        if still:
+            self._consumer.pause([TopicPartition(self._topic, p) for p in still])
+        if partitions - still:
+            self._consumer.resume([TopicPartition(self._topic, p) for p in partitions - still])
+
     def _pause_all(self) -> None:
         if not self._paused_all and self._assigned:
             self._paused_all = True
@@ -453,9 +463,7 @@ class KafkaSource:
     def _resume_all(self) -> None:
         if self._paused_all:
             self._paused_all = False
-            live = [TopicPartition(self._topic, p) for p in self._assigned if p not in self._stopped]
-            if live:
-                self._consumer.resume(live)
+            self._regulate(self._assigned)
 
     def _commit(self, *, asynchronous: bool, only: set[int] | None = None) -> None:
         offsets = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
@@ -15,6 +15,9 @@ import redis
 from rich.console import Console, RenderableType
 
 from headwater.cli.context import invocation
+from headwater.runtime.errors import UsageError
+from headwater.runtime.models import KafkaSettings, Settings
+from headwater.runtime.policy_files import read_policies
 from headwater.runtime.redis import connect
 from headwater_processor.local.services import ServiceError
 from headwater_processor.state import NoStateError, StateError, StateReader, UnknownDatasetError
@@ -107,24 +110,62 @@ def wants_json(context: click.Context) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class OwnStack:
-    """What `up` and `demo` are told: the domain, and the services that they are to use instead of their own."""
+    """What `up` and `demo` are told: settings, and the services that they are to use instead of their own."""
 
-    domain: str
-    topic_prefix: str
-    kafka: str
-    redis_url: str
+    settings: Settings
+    chosen: frozenset[str]
+    """Keys that somebody set, in a file, the environment or a flag."""
+    arguments: tuple[str, ...]
+    """The global options again, for the workers."""
+
+    @property
+    def kafka(self) -> str:
+        """Of a Kafka that was named; empty: an embedded one."""
+        return self.settings.kafka.bootstrap_servers if "kafka.bootstrap_servers" in self.chosen else ""
+
+    @property
+    def redis_url(self) -> str:
+        """Of a Redis that was named; empty: an embedded one."""
+        return self.settings.redis.url if "redis.url" in self.chosen else ""
+
+    def kafka_at(self, bootstrap_servers: str) -> KafkaSettings:
+        """How our own clients reach the stack's Kafka."""
+        return self.settings.kafka.model_copy(update={"bootstrap_servers": bootstrap_servers})
 
 
 def own_stack(context: click.Context) -> OwnStack:
-    """Kafka and Redis only where somebody named them (file, environment or flag); a running stack is not used."""
-    loaded = invocation(context).loaded(discover=False)
-    settings = loaded.settings
-    return OwnStack(
-        settings.domain,
-        settings.topic_prefix,
-        settings.kafka.bootstrap_servers if "kafka.bootstrap_servers" in loaded.origins else "",
-        settings.redis.url if "redis.url" in loaded.origins else "",
-    )
+    """Kafka and Redis only where somebody named them (file, environment or flag); a running stack is not used.
+
+    Raises:
+        UsageError: settings are wrong, or are credentials for a service that was not named.
+        RefusedError: a policy of the settings is wrong.
+    """
+    told = invocation(context)
+    loaded = told.loaded(discover=False)
+    _refuse_credentials_of_nobody(loaded.origins)
+    read_policies(loaded.settings.policies)  # a worker would die of it, out of sight
+    return OwnStack(loaded.settings, frozenset(loaded.origins), tuple(told.as_arguments()))
+
+
+def _refuse_credentials_of_nobody(origins: Mapping[str, str]) -> None:
+    """The embedded services take no credentials: with some, every client of ours would be refused in its own words."""
+    for key, origin in origins.items():
+        for secret, service, address, flag in _CREDENTIALS:
+            if key.startswith(secret) and address not in origins:
+                where = "" if origin == f"--set {key}" else f" ({origin})"
+                raise UsageError(
+                    f"setting {key}{where} is for a {service} of yours, and none is named",
+                    remedy=f"name it with {flag}, or leave {key} out",
+                )
+
+
+_CREDENTIALS: Final = (
+    ("kafka.sasl_password", "Kafka", "kafka.bootstrap_servers", "--kafka HOST:PORT"),
+    ("kafka.extra.sasl.", "Kafka", "kafka.bootstrap_servers", "--kafka HOST:PORT"),
+    ("kafka.extra.security.protocol", "Kafka", "kafka.bootstrap_servers", "--kafka HOST:PORT"),
+    ("redis.password", "Redis", "redis.url", "--redis URL"),
+)
+"""Beginnings of keys, whose they are, the address that they go with, and the flag that names it."""
 
 
 def _unreachable(error: redis.RedisError) -> NoReturn:

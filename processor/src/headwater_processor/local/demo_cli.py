@@ -13,8 +13,11 @@ from rich.console import Console
 from rich.text import Text
 
 from headwater import Emitter
+from headwater.masking import mask
+from headwater.runtime.kafka import client_config
+from headwater.runtime.models import KafkaSettings
 from headwater.transports.kafka import KafkaTransport
-from headwater_processor.local.cli_support import answering_errors, own_stack
+from headwater_processor.local.cli_support import OwnStack, answering_errors, own_stack
 from headwater_processor.local.discovery import announced
 from headwater_processor.local.launch import check_redis, create_topics, local_topics, publish_policies, worker_launcher
 from headwater_processor.local.narrator import Narrator, opening, stamped
@@ -27,11 +30,11 @@ from headwater_schemas.topics import catalogue
 POLICIES: Final = Path(__file__).parent / "demo_policies.yaml"
 
 DEMO_SETTINGS: Final = {
-    "HEADWATER_PROCESSOR__UNLINKED_GRACE_MS": "10000",
-    "HEADWATER_PROCESSOR__DOMAIN_GRACE_MS": "0",
-    "HEADWATER_PROCESSOR__RUN_TIMEOUT_MS": "60000",
+    "processor.unlinked_grace_ms": "10000",
+    "processor.domain_grace_ms": "0",
+    "processor.run_timeout_ms": "60000",
 }
-"""The patience of a demo: seconds where a real domain has hours."""
+"""The patience of a demo: seconds where a real domain has hours. What somebody sets wins."""
 
 _EPILOG = """\b
 Examples:
@@ -57,38 +60,62 @@ def demo(context: click.Context, workers: int, duration: int) -> None:
     another terminal; they find the demo by themselves.
     """
     told = own_stack(context)
-    domain, kafka, redis_url = told.domain, told.kafka, told.redis_url
-    launcher = worker_launcher(domain, DEMO_SETTINGS)
-    stack = Stack(local_topics(), launcher, workers=workers, kafka=kafka, redis_url=redis_url)
+    settings, domain, prefix = told.settings, told.settings.domain, told.settings.topic_prefix
+    launcher = worker_launcher(domain, told.arguments, patience(told))
+    stack = Stack(local_topics(prefix), launcher, workers=workers, kafka=told.kafka, redis_url=told.redis_url)
     console = Console(highlight=False, soft_wrap=True)
     with until_signalled() as stop:
         try:
-            console.print("Starting Kafka, Redis and Headwater on this machine …")
-            if redis_url:
-                check_redis(redis_url)
+            console.print(_beginning(told))
+            if told.redis_url:
+                check_redis(settings.redis)
+            if told.kafka:
+                create_topics(settings.kafka, prefix)
             addresses = stack.start_services()
-            if kafka:
-                create_topics(kafka)
-            with announced(addresses, domain, "demo"):
-                publish_policies(addresses.kafka, POLICIES)
+            kafka = told.kafka_at(addresses.kafka)
+            with announced(addresses, domain, prefix, "demo"):
+                publish_policies(kafka, POLICIES, prefix)
                 stack.start_workers()
-                _live(stack, addresses, console, stop, duration)
+                _live(stack, addresses, kafka, prefix, console, stop, duration)
             console.print("\nStopping …")
         finally:
             stack.stop()
     console.print("Everything is stopped.")
 
 
-def _live(stack: Stack, addresses: Addresses, console: Console, stop: Event, duration_s: int) -> None:
+def patience(told: OwnStack) -> dict[str, str]:
+    """`DEMO_SETTINGS`, but for what somebody has set."""
+    return {key: value for key, value in DEMO_SETTINGS.items() if key not in told.chosen}
+
+
+def _beginning(told: OwnStack) -> str:
+    """What is started; what somebody named is used, and is named: events of a demo in it may be a surprise."""
+    own = [name for name, given in (("Kafka", told.kafka), ("Redis", told.redis_url)) if not given]
+    used = [f"{name} at {mask(given)}" for name, given in (("Kafka", told.kafka), ("Redis", told.redis_url)) if given]
+    started = ", ".join(own) + " and Headwater" if own else "Headwater"
+    with_ = f", with your {' and '.join(used)}" if used else ""
+    return f"Starting {started} on this machine{with_} …"
+
+
+def _live(
+    stack: Stack,
+    addresses: Addresses,
+    kafka: KafkaSettings,
+    prefix: str,
+    console: Console,
+    stop: Event,
+    duration_s: int,
+) -> None:
     """Let the world live until somebody stops it, or its time is over."""
-    topics = catalogue()
+    topics = catalogue(prefix)
     start_us = _now_us()
     show = Show(shop(start_us), console, start_us)
     for line in opening(show.world, addresses):
         console.print(line)
-    watcher = Watcher(addresses.kafka, topics["alerts"].name, topics["deltas"].name)
+    watcher = Watcher(kafka, topics["alerts"].name, topics["deltas"].name)
+    transport = KafkaTransport(kafka.bootstrap_servers, config=client_config(kafka), topic_prefix=prefix)
     try:
-        with Emitter(KafkaTransport(addresses.kafka), job="demo") as emitter:
+        with Emitter(transport, job="demo") as emitter:
 
             def tick() -> None:
                 show.tick(emitter, watcher)

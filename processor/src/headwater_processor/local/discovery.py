@@ -11,7 +11,8 @@ from headwater_processor.local.stack import Addresses
 
 
 @contextmanager
-def announced(addresses: Addresses, domain: str, command: str) -> Iterator[None]:
+def announced(addresses: Addresses, domain: str, topic_prefix: str, command: str) -> Iterator[None]:
     """Announce the stack for as long as the block runs."""
-    with discovery.announced(discovery.Running(os.getpid(), addresses.kafka, addresses.redis_url, domain, command)):
+    running = discovery.Running(os.getpid(), addresses.kafka, addresses.redis_url, domain, command, topic_prefix)
+    with discovery.announced(running):
         yield

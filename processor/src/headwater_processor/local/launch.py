@@ -8,17 +8,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import redis
-import yaml
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from headwater_processor.local.services import ServiceError
+from headwater.cli.producing import Producing
+from headwater.runtime.http import OFFSET as METRICS_OFFSET
+from headwater.runtime.kafka import client_config, translate
+from headwater.runtime.models import KafkaSettings, RedisSettings
+from headwater.runtime.policy_files import read_policies
+from headwater.runtime.redis import check_policy, connect
 from headwater_processor.local.stack import Addresses
 from headwater_schemas.codec import encode_policy
-from headwater_schemas.policies import Criticality, Policy, PolicyKind
-from headwater_schemas.topics import PARTITIONER, catalogue
+from headwater_schemas.topics import catalogue
 
 LOCAL_PARTITIONS: Final = {"events": 4, "deltas": 4, "openlineage": 4}
 """Fewer than the catalogue's: one machine has few cores, and every partition costs a little."""
@@ -35,44 +37,56 @@ def local_topics(prefix: str = "lineage.") -> dict[str, int]:
 
 
 def worker_launcher(
-    domain: str, settings: Mapping[str, str]
+    domain: str, arguments: Sequence[str], settings: Mapping[str, str]
 ) -> Callable[[Addresses, int], tuple[Sequence[str], Mapping[str, str]]]:
-    """How `local.stack` starts a worker of this domain; `settings` are environment variables on top."""
+    """How `local.stack` starts a worker of this domain.
 
-    def launch(addresses: Addresses, _number: int) -> tuple[Sequence[str], Mapping[str, str]]:
-        return [sys.executable, "-m", "headwater.cli", "worker"], {
+    Args:
+        domain: the domain.
+        arguments: the global options that this command was given: a worker is told the same.
+        settings: dotted keys of settings to values, for what the worker is told by nobody else.
+    """
+    command = [sys.executable, "-m", "headwater.cli", *arguments, "worker"]
+
+    def launch(addresses: Addresses, number: int) -> tuple[Sequence[str], Mapping[str, str]]:
+        return command, {
             **os.environ,
+            **{variable(key): value for key, value in settings.items()},
             "HEADWATER_DOMAIN": domain,
             "HEADWATER_KAFKA__BOOTSTRAP_SERVERS": addresses.kafka,
             "HEADWATER_REDIS__URL": addresses.redis_url,
-            **settings,
+            METRICS_OFFSET: str(number),
         }
 
     return launch
 
 
-def check_redis(url: str) -> None:
-    """Make sure that a Redis somebody named is there.
+def variable(key: str) -> str:
+    """The environment variable of a setting: `processor.shards` is `HEADWATER_PROCESSOR__SHARDS`."""
+    return f"HEADWATER_{key.upper().replace('.', '__')}"
+
+
+def check_redis(settings: RedisSettings) -> None:
+    """Make sure that a Redis somebody named is there, takes us, and keeps what it is given.
 
     Raises:
-        ServiceError: the URL is none, or nobody answers there.
+        UsageError: the URL is none.
+        RedisUnavailable: nobody answers there, or not us.
+        RefusedError: it may evict keys.
     """
-    try:
-        with redis.Redis.from_url(url, socket_connect_timeout=5.0) as client:
-            client.execute_command("PING")
-    except (redis.RedisError, ValueError) as error:
-        said = str(error).rstrip(".")
-        raise ServiceError(f"Redis cannot be used: {said}; is the address right (--redis URL)?") from error
+    with connect(settings) as client:
+        check_policy(client, settings.url)
 
 
-def create_topics(bootstrap: str, prefix: str = "lineage.") -> None:
+def create_topics(kafka: KafkaSettings, prefix: str = "lineage.") -> None:
     """Create the topics of a real Kafka that do not exist yet, with the catalogue's settings.
 
     Raises:
-        ServiceError: Kafka cannot be reached or refuses.
+        UsageError: its client refuses the settings.
+        DeliveryError: Kafka cannot be reached or refuses.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     try:
+        admin = AdminClient(client_config(kafka))
         existing = admin.list_topics(timeout=_ADMIN_TIMEOUT_S).topics
         missing = [
             NewTopic(topic.name, num_partitions=topic.partitions, config=dict(topic.config))
@@ -82,37 +96,17 @@ def create_topics(bootstrap: str, prefix: str = "lineage.") -> None:
         for future in admin.create_topics(missing).values() if missing else ():
             future.result(_ADMIN_TIMEOUT_S)
     except KafkaException as error:
-        said = error.args[0].str()
-        raise ServiceError(
-            f"topics cannot be created on Kafka at {bootstrap}: {said}; is the address right?"
-        ) from error
+        raise translate(error, kafka.bootstrap_servers) from error
 
 
-def publish_policies(bootstrap: str, file: Path, prefix: str = "lineage.") -> None:
+def publish_policies(kafka: KafkaSettings, file: Path, prefix: str = "lineage.") -> None:
     """Put the policies of a YAML file on the policies topic.
 
     Raises:
-        ServiceError: Kafka does not take them.
+        UsageError, RefusedError: the file, as `headwater.runtime.policy_files.read_policies` says.
+        DeliveryError: Kafka does not take them.
     """
-    producer = Producer({"bootstrap.servers": bootstrap, "partitioner": PARTITIONER, "log_level": 0})
-    topic = catalogue(prefix)["policies"].name
-    for policy in read_policies(file.read_text(encoding="utf-8")):
-        producer.produce(topic, key=policy.subject.encode(), value=encode_policy(policy))
-    if producer.flush(_ADMIN_TIMEOUT_S):
-        raise ServiceError(f"Kafka at {bootstrap} does not take the policies of the demo")
-
-
-def read_policies(text: str) -> list[Policy]:
-    """The policies in a YAML document, in the fields of `Policy`."""
-    entries = yaml.safe_load(text)["policies"]
-    return [
-        Policy(
-            **{
-                **entry,
-                "kind": PolicyKind(entry.get("kind", "DATASET")),
-                "criticality": Criticality(entry.get("criticality", "NONE")),
-                "tags": tuple(entry.get("tags", ())),
-            }
-        )
-        for entry in entries
-    ]
+    with Producing(kafka, catalogue(prefix)["policies"].name) as producing:
+        for policy in read_policies([file]):
+            producing.send(policy.subject.encode(), encode_policy(policy), policy.subject)
+    producing.raise_first_failure()

@@ -7,6 +7,7 @@ from typing import Final
 
 from rich.text import Text
 
+from headwater.masking import mask
 from headwater_processor.local.scenario import MEANT, MISSPELT, SALES_MART, STALE_AFTER_US, STALE_MART, Scenario
 from headwater_processor.local.stack import Addresses
 from headwater_processor.local.texts import count
@@ -33,7 +34,7 @@ def opening(world: Scenario, addresses: Addresses) -> Iterator[Text]:
         ("A web shop is at work: ", "bold"),
         f"{count(len(world.datasets()), 'dataset')}, {count(len(world.jobs), 'job')} ({', '.join(kinds)}).",
     )
-    yield Text(f"  Kafka  {addresses.kafka}\n  Redis  {addresses.redis_url}")
+    yield Text(f"  Kafka  {addresses.kafka}\n  Redis  {mask(addresses.redis_url)}")
     yield Text("\nIn another terminal, try", "bold")
     for command in (
         "headwater status",

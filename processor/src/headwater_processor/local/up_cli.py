@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from headwater.masking import mask
 from headwater_processor.local.cli_support import answering_errors, own_stack
 from headwater_processor.local.discovery import announced
 from headwater_processor.local.launch import check_redis, create_topics, local_topics, worker_launcher
@@ -32,19 +33,19 @@ def up(context: click.Context, workers: int) -> None:
     Other headwater commands on this machine find what runs here by themselves.
     """
     told = own_stack(context)
-    domain, kafka, redis_url = told.domain, told.kafka, told.redis_url
-    launcher = worker_launcher(domain, {"HEADWATER_TOPIC_PREFIX": told.topic_prefix})
-    stack = Stack(local_topics(told.topic_prefix), launcher, workers=workers, kafka=kafka, redis_url=redis_url)
+    settings, domain, prefix = told.settings, told.settings.domain, told.settings.topic_prefix
+    launcher = worker_launcher(domain, told.arguments, {})
+    stack = Stack(local_topics(prefix), launcher, workers=workers, kafka=told.kafka, redis_url=told.redis_url)
     with until_signalled() as stop:
         try:
-            if redis_url:
-                check_redis(redis_url)
+            if told.redis_url:
+                check_redis(settings.redis)
+            if told.kafka:
+                create_topics(settings.kafka, prefix)
             addresses = stack.start_services()
-            if kafka:
-                create_topics(kafka, told.topic_prefix)
-            with announced(addresses, domain, "up"):
+            with announced(addresses, domain, prefix, "up"):
                 stack.start_workers()
-                click.echo(_welcome(addresses, domain, workers))
+                click.echo(_welcome(addresses, domain, prefix, workers))
                 watch(stack, stop, click.echo, lambda: None)
             click.echo("Stopping …")
         finally:
@@ -52,13 +53,16 @@ def up(context: click.Context, workers: int) -> None:
     click.echo("Everything is stopped.")
 
 
-def _welcome(addresses: Addresses, domain: str, workers: int) -> str:
+def _welcome(addresses: Addresses, domain: str, prefix: str, workers: int) -> str:
+    where = f"HEADWATER_KAFKA_BOOTSTRAP_SERVERS={addresses.kafka}"
+    if prefix != "lineage.":
+        where += f" HEADWATER_TOPIC_PREFIX={prefix}"
     return f"""Headwater is running: domain {domain}, {workers} worker{"s" if workers > 1 else ""}.
   Kafka  {addresses.kafka}
-  Redis  {addresses.redis_url}
+  Redis  {mask(addresses.redis_url)}
 
 Send events from Python
-  HEADWATER_KAFKA_BOOTSTRAP_SERVERS={addresses.kafka} python your_job.py
+  {where} python your_job.py
 or from files that openlineage-python wrote
   headwater emit --openlineage FILE
 and look

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.cimpl import OFFSET_BEGINNING
 
+from headwater.runtime.kafka import client_config
+from headwater.runtime.models import KafkaSettings
 from headwater_schemas.alerts import Alert
 from headwater_schemas.codec import Malformed, decode_alert, decode_delta
 from headwater_schemas.deltas import GraphDelta
@@ -18,15 +20,14 @@ _BATCH = 500
 class Watcher:
     """Reads both topics from the beginning, without a consumer group: nobody else notices."""
 
-    def __init__(self, bootstrap: str, alerts_topic: str, deltas_topic: str) -> None:
+    def __init__(self, kafka: KafkaSettings, alerts_topic: str, deltas_topic: str) -> None:
         self._alerts_topic = alerts_topic
         self._consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap,
+                **client_config(kafka),
                 "group.id": "headwater-watch",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
-                "log_level": 0,
             }
         )
         partitions = [

@@ -63,9 +63,9 @@ def worker_config(settings: Settings) -> WorkerConfig:
         rules=Rules(
             lateness_us=p.lateness_ms * _MS, max_future_us=p.max_future_ms * _MS, horizon_us=p.horizon_ms * _MS,
             bucket_us=p.bucket_ms * _MS, backfill_age_us=p.backfill_age_ms * _MS, seen_ids_max=p.seen_ids_max,
-            shards=p.shards,
+            closed_runs_max=p.closed_runs_max, shards=p.shards,
         ),
-        limits=Limits(p.bad_share_max, p.bad_window_ms * _MS, p.bad_min_records),
+        limits=Limits(p.bad_share_max, p.bad_window_ms * _MS, p.bad_min_records, p.outbox_max),
         judge=JudgeSettings(
             domain_grace_us=p.domain_grace_ms * _MS, read_grace_us=grace_us, written_grace_us=grace_us,
             job_grace_us=grace_us, emitter_silent_us=p.emitter_silent_ms * _MS, run_timeout_us=p.run_timeout_ms * _MS,

@@ -1,0 +1,50 @@
+"""What each setting means, in a line: for `headwater config show --explain`. Read by nothing else, so no command pays for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+WORDS: Final[Mapping[str, str]] = {
+    "domain": "Which graph is meant: every key in Redis begins with it. One Redis may hold several.",
+    "topic_prefix": "What the names of all topics begin with.",
+    "policies": "YAML files of policies that a worker reads at its start, beside those on the policies topic.",
+    "kafka.bootstrap_servers": "host:port of some brokers, with commas between.",
+    "kafka.sasl_password": "Password for Kafka; shown masked. All else that librdkafka knows goes by its own name below kafka.",
+    "redis.url": "Where Redis is: redis://, rediss:// (TLS) or unix://.",
+    "redis.password": "Password for Redis, instead of one in the URL; shown masked.",
+    "registry.url": "The Schema Registry, if events come in Confluent's wire format; empty: there is none.",
+    "metrics.host": "Address that /metrics, /healthz and /readyz answer on.",
+    "metrics.port": "Port of them; 0 takes a free one. Workers of one command count up from it.",
+    "metrics.enabled": "Whether they are served at all.",
+    "log.level": "Least important lines that are written to standard error.",
+    "log.json": "One JSON object a line instead of text.",
+    "processor.group": "Kafka consumer group of the workers; one a domain.",
+    "processor.group_protocol": "How the group shares partitions out: eager, cooperative, or consumer (KIP-848).",
+    "processor.session_timeout_ms": "A worker that the broker did not hear for so long loses its partitions.",
+    "processor.shards": "Parts that publishing and judging are shared out in; fixed when a domain begins.",
+    "processor.on_empty_state": "Kafka has a committed offset and Redis no state: stop, or begin at the earliest record.",
+    "processor.lateness_ms": "An event that is so far behind the newest of its partition counts as late (and is merged).",
+    "processor.max_future_ms": "An event time further ahead of the broker's clock is cut to that.",
+    "processor.horizon_ms": "How long ids and closed runs are remembered, by event time.",
+    "processor.bucket_ms": "Ids are remembered, and forgotten, in buckets of this length.",
+    "processor.seen_ids_max": "Ids remembered a partition (8 bytes each, in Redis and in the worker); then the oldest bucket goes.",
+    "processor.backfill_age_ms": "An event about data older than this is a backfill and proves no write.",
+    "processor.run_timeout_ms": "A run that is silent for so long is lost: RunNeverEnded.",
+    "processor.closed_runs_max": "Closed runs kept a partition; then the one that closed first goes (its job's history stays).",
+    "processor.freshness_interval_ms": "A dataset's freshness is published no more often than this.",
+    "processor.sweep_interval_ms": "How often deadlines that have come are looked at.",
+    "processor.asof_interval_ms": "How often a worker asks how far everything has been seen.",
+    "processor.unlinked_grace_ms": "A loose end is called out so long after it was first seen.",
+    "processor.domain_grace_ms": "Nothing is called a loose end in so much of a domain's beginning.",
+    "processor.blind_after_ms": "As-of stands still for so long: HeadwaterBlind.",
+    "processor.watchdog_interval_ms": "How often the alert Watchdog is sent.",
+    "processor.emitter_silent_ms": "An emitter that is silent for so long, with overdue datasets, has one alert for all of them.",
+    "processor.bad_share_max": "A partition stops when more than this share of its records cannot be read …",
+    "processor.bad_window_ms": "… within so much time of the broker …",
+    "processor.bad_min_records": "… of at least so many records.",
+    "processor.outbox_max": "Entries of an outbox above which the workers wait until it is published down to 5,000.",
+    "processor.schema_wait_ms": "A record with an unknown schema waits so long for it, then goes to the dead letters.",
+    "processor.batch_records": "Records of one poll, at most.",
+    "processor.batch_linger_ms": "A poll waits so long for more records.",
+}  # fmt: skip

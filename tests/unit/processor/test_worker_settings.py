@@ -1,0 +1,33 @@
+"""From the settings to what a worker is told."""
+
+from __future__ import annotations
+
+import annotated_types
+import pytest
+
+from headwater.runtime.models import ProcessorSettings, Settings
+from headwater_processor.core.plan import Rules
+from headwater_processor.engine.engine import Limits
+from headwater_processor.engine.shards import OUTBOX_HIGH, OUTBOX_LOW
+from headwater_processor.local.worker_cli import worker_config
+
+
+def test_without_settings_a_worker_works_by_the_defaults_of_the_engine() -> None:
+    config = worker_config(Settings())
+    assert (config.rules, config.limits) == (Rules(), Limits())
+
+
+@pytest.mark.parametrize(("key", "value"), [("closed_runs_max", 5_000), ("seen_ids_max", 7), ("shards", 3)])
+def test_a_setting_becomes_a_rule(key: str, value: int) -> None:
+    config = worker_config(Settings(processor=ProcessorSettings.model_validate({key: value})))
+    assert getattr(config.rules, key) == value
+
+
+def test_the_bound_of_the_outboxes_becomes_a_limit() -> None:
+    config = worker_config(Settings(processor=ProcessorSettings(outbox_max=6_000)))
+    assert config.limits.outbox_max == 6_000
+
+
+def test_the_outboxes_cannot_be_bounded_beyond_what_their_readers_watch_for() -> None:
+    bounds = ProcessorSettings.model_fields["outbox_max"].metadata
+    assert bounds == [annotated_types.Ge(OUTBOX_LOW), annotated_types.Le(OUTBOX_HIGH)]
