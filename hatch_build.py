@@ -68,8 +68,8 @@ def clean() -> None:
 
 def run_setup() -> None:
     """The build itself, as setuptools wants it: in a process of its own."""
-    from mypyc.build import mypycify  # noqa: PLC0415 - only where it is installed
-    from setuptools import setup  # noqa: PLC0415 - as above
+    from mypyc.build import mypycify
+    from setuptools import setup
 
     os.environ["MYPYPATH"] = os.pathsep.join(str(ROOT / part / "src") for part in ("collector", "processor", "schemas"))
     paths = [str(source.relative_to(ROOT)) for source in sources()]
@@ -78,9 +78,7 @@ def run_setup() -> None:
         packages=[],
         py_modules=[],
         package_dir={"": "processor/src", **PACKAGES},
-        ext_modules=mypycify(
-            ["--config-file", str(ROOT / "pyproject.toml"), *paths], opt_level="3", group_name=GROUP
-        ),
+        ext_modules=mypycify(["--config-file", str(ROOT / "pyproject.toml"), *paths], opt_level="3", group_name=GROUP),
     )
 
 

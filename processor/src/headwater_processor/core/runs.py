@@ -86,7 +86,22 @@ def decode_run(packed: bytes) -> Run:
     """From the MessagePack of a run (behind the 8 bytes of the call). Raises ValueError if it is none."""
     fields = unpack(packed)
     try:
-        first, started, seen, running, complete, credit, failed, flags, idle, inputs, outputs, runtime, parent, offsets = fields
+        (
+            first,
+            started,
+            seen,
+            running,
+            complete,
+            credit,
+            failed,
+            flags,
+            idle,
+            inputs,
+            outputs,
+            runtime,
+            parent,
+            offsets,
+        ) = fields
         c, event_id = complete
         credit_c, credit_id, credit_emitter = credit
         failed_c, rank, failed_id, error = failed
