@@ -225,6 +225,15 @@ def test_everybody_who_joins_a_domain_gets_the_same_secret(worker: Worker, url: 
     other.close()
 
 
+def test_a_domain_that_was_emptied_under_a_worker_is_opened_again_with_its_secret(worker: Worker, url: str) -> None:
+    before = worker.store.secret
+    worker.client.flushdb()
+    worker.store.open(2)
+    joined = Worker(url, DOMAIN)
+    assert joined.store.secret == worker.store.secret == before
+    joined.close()
+
+
 # --- as-of ---------------------------------------------------------------------------------------------------------------
 
 

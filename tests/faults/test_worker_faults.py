@@ -83,6 +83,26 @@ def test_a_worker_that_was_frozen_for_longer_than_its_session_changes_nothing_wh
     assert differences(run) == ""
 
 
+def test_a_worker_that_was_frozen_alone_with_polls_in_hand_reads_on_when_it_wakes(run: Run) -> None:
+    run.create_topics(PARTITIONS)
+    stream = list(records(33).records())
+    run.produce(stream[: EVENTS // 2])
+    worker = start_worker(run, PROCESSOR__BATCH_RECORDS="200")
+    run.wait_for_offset(worker, EVENTS // 8)
+    worker.freeze()
+    frozen = epochs(run)
+    until(now_us() + int((SESSION_S + 2) * 1_000_000))
+    with in_thread(lambda: run.produce(paced(stream[EVENTS // 2 :], per_second=2_000))):
+        worker.thaw()
+        wait_until(lambda: worker.said("lost ["), within_s=30, what="it learns that it was given up")
+        wait_until(lambda: worker.said_often(", owning [0, 1, 2, 3]") >= 2, within_s=30, what="it owns all again")
+    run.wait_until_quiet(worker)
+    assert all(old != new for old, new in zip(frozen, epochs(run), strict=True))
+    assert not worker.said("stands at offset")
+    assert worker.leave() == 0
+    assert differences(run) == ""
+
+
 def test_of_two_workers_one_comes_and_one_is_told_to_leave_and_nothing_is_lost(run: Run) -> None:
     run.create_topics(PARTITIONS)
     first = start_worker(run)
@@ -94,6 +114,42 @@ def test_of_two_workers_one_comes_and_one_is_told_to_leave_and_nothing_is_lost(r
     run.wait_until_quiet(second)
     assert second.leave() == 0
     assert differences(run) == ""
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"KAFKA__GROUP_PROTOCOL": "consumer"}, {"KAFKA__PARTITION_ASSIGNMENT_STRATEGY": "range"}],
+    ids=["KIP-848", "eager"],
+)
+def test_under_the_other_group_protocols_workers_come_and_go_and_nothing_is_lost(
+    run: Run, setting: dict[str, str]
+) -> None:
+    run.create_topics(PARTITIONS)
+    first = start_worker(run, **setting)
+    with in_thread(lambda: run.produce(paced(records(39).records(), per_second=2_000))):
+        run.wait_for_offset(first, EVENTS // 8)
+        second = start_worker(run, **setting)
+        wait_until(
+            lambda: second.said("owning [") and not second.said("owning [0, 1, 2, 3]"), within_s=30, what="a share"
+        )
+        run.wait_for_offset(second, EVENTS // 2)
+        assert first.leave() == 0
+        third = start_worker(run, **setting)
+        run.wait_for_offset(second, EVENTS * 3 // 4)
+        second.kill()
+    run.wait_until_quiet(third)
+    assert third.leave() == 0
+    assert differences(run) == ""
+    assert not any(worker.said("Traceback") for worker in (first, second, third))
+
+
+def test_a_worker_that_has_no_partition_leaves_when_it_is_told(run: Run) -> None:
+    run.create_topics(1)
+    workers = [start_worker(run), start_worker(run)]
+    wait_until(lambda: all(worker.said("assigned [") for worker in workers), within_s=30, what="both are members")
+    wait_until(lambda: any(worker.said("assigned []") for worker in workers), within_s=30, what="one has nothing")
+    assert [worker.leave() for worker in sorted(workers, key=lambda worker: not worker.said("assigned []"))] == [0, 0]
+    assert not any(worker.said("Traceback") for worker in workers)
 
 
 def _restart(server: RedisServer, _client: redis.Redis) -> None:

@@ -146,6 +146,20 @@ def test_a_run_that_never_ends_is_told_once_and_is_over_when_it_ends(domain: Dom
     assert worker.leave() == 0
 
 
+def test_a_run_that_ended_while_nobody_judged_is_over_for_the_next_owner(domain: Domain) -> None:
+    domain.run.settings.update(SHORT)
+    worker = start_worker(domain.run)
+    run_id = os.urandom(16)
+    domain.say(event("nightly", EventType.START, run_id, inputs=(use(ORDERS),), outputs=(use(CUSTOMERS),)))
+    fired = domain.wait_for_alert("RunNeverEnded", AlertState.FIRING, 20)
+    worker.kill()
+    domain.say(event("nightly", EventType.COMPLETE, run_id))
+    worker = start_worker(domain.run)
+    resolved = domain.wait_for_alert("RunNeverEnded", AlertState.RESOLVED, 60)
+    assert resolved.incident_id == fired.incident_id
+    assert worker.leave() == 0
+
+
 def test_a_silent_emitter_is_one_alert_and_not_one_for_each_of_its_datasets(domain: Domain) -> None:
     domain.run.settings.update(SHORT)
     for name in (ORDERS, CUSTOMERS):

@@ -193,7 +193,22 @@ def test_a_redis_that_is_away_ends_with_3(command: str, capfd: pytest.CaptureFix
     assert said.out == ""
     assert f"{NOBODY}" in said.err
     assert "--redis" in said.err
+    assert said.err.lower().count("error: ") == 1, said.err
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "code", "word"),
+    [("HEADWATER_REDIS__URL", f"redis://{NOBODY}/0", 3, NOBODY), ("HEADWATER_REDIS__ULR", "x", 2, "redis.url?")],
+)
+def test_plain_faust_says_what_is_wrong_as_the_worker_does(variable: str, value: str, code: int, word: str) -> None:
+    faust = [sys.executable, "-m", "faust", "-A", "headwater_processor.adapters.faust_app", "worker"]
+    done = subprocess.run(
+        faust, env={**os.environ, variable: value}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == code, done.stderr
+    check_sentence(done.stderr)
+    assert word in done.stderr
 
 
 @pytest.mark.parametrize("command", ["up", "demo"])

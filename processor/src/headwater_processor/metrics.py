@@ -134,11 +134,13 @@ class WorkerCollector(Collector):
             for name in ("headwater_partition_stopped", "headwater_lag_records", "headwater_watermark_seconds",
                          "headwater_as_of_delay_seconds", "headwater_dedupe_horizon_seconds", "headwater_seen_ids")
         }  # fmt: skip
+        stopped = worker.stopped()
+        for partition in sorted(stopped | {partition for partition, _ in owned}):
+            gauges["headwater_partition_stopped"].append(((str(partition),), 1.0 if partition in stopped else 0.0))
         for partition, each in owned:
             label = (str(partition),)
             planner = each.planner
             events += [((str(partition), name), getattr(planner.counters, name)) for name in _OUTCOMES]
-            gauges["headwater_partition_stopped"].append((label, 1.0 if each.stopped else 0.0))
             end = worker.prover.ends.get(partition)
             if end is not None:
                 gauges["headwater_lag_records"].append((label, max(0, end - each.applied)))

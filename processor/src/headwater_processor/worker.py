@@ -12,7 +12,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,7 @@ from headwater_processor.adapters.publisher import KafkaPublisher
 from headwater_processor.adapters.redis_store import RedisStore
 from headwater_processor.adapters.schema_sources import WaitingSchemas
 from headwater_processor.adapters.shard_store import ShardStore
+from headwater_processor.core import stops
 from headwater_processor.core.decode import BatchDecoder
 from headwater_processor.core.judge_settings import JudgeSettings
 from headwater_processor.core.plan import PartitionPlanner, Rules
@@ -35,6 +36,7 @@ from headwater_processor.core.policies import compile_policies
 from headwater_processor.engine.engine import Engine, Limits, refusal_is_foreign
 from headwater_processor.engine.follow import Follower
 from headwater_processor.engine.intake import Poll
+from headwater_processor.engine.outstanding import PollsOut
 from headwater_processor.engine.owned import Owned
 from headwater_processor.engine.proofs import Prover
 from headwater_processor.engine.shards import Shards, ShardSettings
@@ -50,9 +52,6 @@ log = logging.getLogger(__name__)
 RELEASE_S: Final = 4.0
 """How long a revoked partition may take to finish what is in hand; well below the session timeout."""
 FOREIGN_WAIT_S: Final = 1.0
-POLLS_OUT_MAX: Final = 2
-LOST_POLL_S: Final = 2.0
-"""A poll that is not with the engine after this long, while the engine has nothing to do, was dropped on the way."""
 STUCK_S: Final = 30.0
 """A loop that has not moved for this long hangs: all of them move several times a second, or while they wait."""
 
@@ -120,10 +119,10 @@ class Worker:
         self._policies: dict[bytes, Policy] = {}
         self._policy_version = -1
         self._last_applied: dict[int, int] = {}
+        self._held: set[int] = set()
         self._deliver: Callable[[Poll], None] = self.submit
         self._rebalanced: Callable[[set[int]], None] = lambda _partitions: None
-        self._polls_out = 0
-        self._delivered_at = 0.0
+        self._polls = PollsOut()
         self.agent_moved_at = time.monotonic()
         self._lock = threading.Lock()
         self._partitions = 0
@@ -175,7 +174,8 @@ class Worker:
             config.consumer, self.topic, self, batch_records=config.batch_records, linger_s=config.batch_linger_s
         )
         self.prover = Prover(
-            config.client, self.topic, self._owner_store, self._owner_store.now_us, self.engine.owned, config.asof_interval_s
+            config.client, self.topic, self._owner_store, self._owner_store.now_us, self.engine.owned, config.asof_interval_s,
+            self._why_standing,
         )  # fmt: skip
         self.follower = Follower(
             {**config.client, "group.id": f"{config.group}-follow"},
@@ -259,33 +259,40 @@ class Worker:
 
     def deliver(self, poll: Poll) -> None:
         """See kafka_source.Host."""
-        with self._lock:
-            self._polls_out += 1
-            self._delivered_at = time.monotonic()
+        self._polls.handed_on(time.monotonic())
         self._deliver(poll)
 
     def room(self) -> bool:
         """See kafka_source.Host."""
-        if self._polls_out and time.monotonic() - self._delivered_at > LOST_POLL_S and self.engine.idle():
+        if self._polls.overdue(time.monotonic()) and self.engine.idle():
             self._read_lost_polls_again()
-        return self._polls_out < POLLS_OUT_MAX and self.engine.room()
+        return self._polls.room() and self.engine.room()
 
     def _read_lost_polls_again(self) -> None:
         """Faust clears its queues when flow resumes after a rebalance: what it dropped is read again from the fence."""
-        with self._lock:
-            lost, self._polls_out = self._polls_out, 0
+        self._polls.forget()
+        self._polls.looked()
         for partition, owned in self.engine.owned().items():
-            if not owned.dead and self.source.position(partition) > owned.accepted:
-                log.info(
-                    "partition %d: %d polls did not arrive; reading again from %d", partition, lost, owned.accepted
-                )
+            position = self.source.position(partition)
+            if not owned.dead and position > owned.accepted:
+                log.warning(
+                    "partition %d: the records %d to %d did not arrive at the engine; reading them again",
+                    partition, owned.accepted, position - 1,
+                )  # fmt: skip
                 owned.dead = True
                 self.source.reset(owned, 0.0)
 
     def _on_applied(self) -> None:
-        with self._lock:
-            self._polls_out = max(0, self._polls_out - 1)
+        self._polls.done()
         self.source.wake()
+
+    def _why_standing(self) -> str:
+        """What somebody who finds a partition standing still asks first."""
+        ages = ", ".join(f"{loop} {age:.1f}" for loop, age in self.loop_ages().items())
+        state = "is done with all it got" if self.engine.idle() else "works"
+        room = "" if self.engine.room() else " and takes nothing more"
+        paused = ", the consumer is paused" if self.source.paused else ""
+        return f"the engine {state}{room}, polls on their way {self._polls.out}{paused}; seconds since each loop moved: {ages}"
 
     # ---- ownership (poll thread) -----------------------------------------------------------------------------------
 
@@ -294,29 +301,20 @@ class Worker:
         begin_at: int | None = begin.low
         if begin.committed > begin.low and self.config.on_empty_state == "stop":
             begin_at = None
+        self._owner_store.open(self._partitions)  # Redis may have been emptied under us
         try:
             fence = self._owner_store.acquire(partition, "", begin_at)
         except EmptyStateError:
-            return self._advise(
-                partition,
-                f"Kafka has a committed offset ({begin.committed}) and Redis no state: begin anew with "
-                "processor.on_empty_state=earliest, or restore the state",
-            )
+            return self._stop(partition, stops.empty_state(partition, begin.committed))
         except TopicChangedError as error:
-            return self._advise(partition, f"the topic is not the one the state belongs to ({error})")
+            return self._stop(partition, stops.other_topic(str(error)))
         if fence.next > begin.high:
-            return self._advise(
-                partition,
-                f"the state is at offset {fence.next}, the log ends at {begin.high}: the topic was recreated or truncated",
-            )
+            return self._stop(partition, stops.state_ahead(fence.next, begin.high))
         if fence.next < begin.low:
-            return self._advise(
-                partition,
-                f"records {fence.next} to {begin.low - 1} left the log before they were read: accept the loss with "
-                f"`headwater worker resume {partition} --skip-lost`",
-            )
+            return self._stop(partition, stops.lost_records(fence.next, begin.low))
         if fence.stopped:
-            return fence.stopped
+            return self._stop(partition, fence.stopped, known=True)
+        self._held.discard(partition)
 
         def load(planner: PartitionPlanner) -> None:
             for name in fence.buckets:
@@ -328,9 +326,26 @@ class Worker:
 
         return self.engine.own(fence, session, load)
 
-    def _advise(self, partition: int, reason: str) -> str:
-        self._owner_store.mark_stopped(partition, reason)
+    def _stop(self, partition: int, reason: str, *, known: bool = False) -> str:
+        """Remember that a partition stands still, and tell whoever reads the log what helps; the reason is logged by who asked."""
+        if not known:
+            self._owner_store.mark_stopped(partition, reason)
+        self._held.add(partition)
+        log.error("partition %d: %s", partition, stops.remedy(reason, stops.resume_command(partition)))
         return reason
+
+    @contextlib.contextmanager
+    def _told_when_read_again(self, partition: int) -> Iterator[None]:
+        """Redis may be away just then. What is not stored does not hold the partition back, so that it is taken over again,
+        and stopped again for the same reason."""
+        try:
+            yield
+        except redis.RedisError as error:
+            log.warning("partition %d: that it is stopped is not in Redis yet: %s", partition, error)
+
+    def stopped(self) -> set[int]:
+        """The partitions of this worker that stand still."""
+        return self._held | {partition for partition, owned in self.engine.owned().items() if owned.stopped}
 
     def release(self, partitions: set[int]) -> None:
         """See kafka_source.Host."""
@@ -339,6 +354,7 @@ class Worker:
         if partitions >= set(self.engine.owned()):
             self.shards.release(1.0)
         # What is applied is committed by the source before it forgets the partitions; `applied` must still answer.
+        self._held -= partitions
         for partition in partitions:
             owned = self.engine.owned().get(partition)
             if owned is not None:
@@ -347,6 +363,7 @@ class Worker:
 
     def lost(self, partitions: set[int]) -> None:
         """See kafka_source.Host."""
+        self._held -= partitions
         for partition in partitions:
             self.engine.disown(partition)
 
@@ -359,17 +376,21 @@ class Worker:
 
     def may_resume(self, partition: int) -> bool:
         """See kafka_source.Host."""
-        return not self._owner_store.is_stopped(partition)
+        try:
+            return not self._owner_store.is_stopped(partition)
+        except redis.RedisError as error:
+            log.warning("whether partition %d may go on is not known yet: %s", partition, error)
+            return False
 
     def held(self, partition: int, reason: str) -> None:
         """See kafka_source.Host."""
         self.engine.disown(partition)
-        self._owner_store.mark_stopped(partition, reason)
+        with self._told_when_read_again(partition):
+            self._stop(partition, reason)
 
     def rebalanced(self, assigned: set[int]) -> None:
         """See kafka_source.Host."""
-        with self._lock:
-            self._polls_out = 0  # polls of partitions that went may never come to the engine
+        self._polls.forget()  # polls of partitions that went may never come to the engine
         if assigned:  # partitions are lost above all when the broker is gone, and then it cannot be asked
             try:
                 self._count_partitions()
@@ -385,8 +406,11 @@ class Worker:
         self.source.reset(owned, FOREIGN_WAIT_S if refusal_is_foreign(why) else 0.0)
 
     def _on_stopped(self, owned: Owned, reason: str) -> None:
-        log.error("partition %d is stopped: %s", owned.fence.partition, reason)
-        self._owner_store.stop(owned.fence, reason)
+        partition = owned.fence.partition
+        log.error("partition %d is stopped: %s", partition, reason)
+        log.error("partition %d: %s", partition, stops.remedy(reason, stops.resume_command(partition)))
+        with self._told_when_read_again(partition):
+            self._owner_store.stop(owned.fence, reason)
         self.source.stop_partition(owned, reason)
 
     def _on_named(self, behind: bool) -> None:

@@ -100,6 +100,7 @@ def test_settings_can_be_explained(capsys: pytest.CaptureFixture[str]) -> None:
         ("--config none.toml config show", ("none.toml", "No such file")),
         ("--output xml config show", ("xml", "table")),
         ("emit", ("say what to send", "--openlineage")),
+        ("emit --job a/b --reads onlyone", ("requires 2 arguments", "headwater emit --help")),
         ("emit --job nameonly", ("nameonly", "namespace/name")),
         ("tail alerts --from noon", ("noon", "beginning")),
         ("policy validate none.yaml", ("none.yaml", "No such file")),

@@ -266,7 +266,7 @@ def test_standing_still_pages_when_something_critical_goes_unjudged() -> None:
 
 
 def test_a_stopped_partition_is_told_with_the_command_to_resume() -> None:
-    resume = "headwater partition resume 3"
+    resume = "headwater worker resume 3"
     watch = Watch().take(judge_partition("lineage.events", 3, T0, "too many bad records", resume, T0, {}))
     (alert,) = watch.alerts
     assert (alert.kind, alert.severity, alert.remedy.endswith(resume)) == ("PartitionStopped", Severity.PAGE, True)

@@ -147,6 +147,7 @@ def test_what_is_cut_off_and_what_is_stopped_is_said() -> None:
     said = text_of(status_view.as_lines(report(*many, partitions=(stopped,)), NOW, limit=2))
     assert "… and 3 more datasets" in said
     assert "partition 3 is STOPPED: 7 % of 1,000 records were bad" in said
+    assert "then: headwater worker resume PARTITION" in said
     assert "Not read to its end yet: partition 3" in said
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import annotated_types
 import pytest
 
+from headwater.cli.context import Invocation
+from headwater.runtime import discovery
 from headwater.runtime.models import ProcessorSettings, Settings
 from headwater_processor.core.plan import Rules
 from headwater_processor.engine.engine import Limits
 from headwater_processor.engine.shards import OUTBOX_HIGH, OUTBOX_LOW
-from headwater_processor.local.worker_cli import worker_config
+from headwater_processor.local.worker_cli import arguments_for_children, worker_config
 
 
 def test_without_settings_a_worker_works_by_the_defaults_of_the_engine() -> None:
@@ -31,3 +36,17 @@ def test_the_bound_of_the_outboxes_becomes_a_limit() -> None:
 def test_the_outboxes_cannot_be_bounded_beyond_what_their_readers_watch_for() -> None:
     bounds = ProcessorSettings.model_fields["outbox_max"].metadata
     assert bounds == [annotated_types.Ge(OUTBOX_LOW), annotated_types.Le(OUTBOX_HIGH)]
+
+
+def test_children_are_told_where_the_running_stack_is_that_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    running = discovery.Running(os.getpid(), "127.0.0.1:9", "redis://127.0.0.1:8/0", "shop", "up", "shop.")
+    assert arguments_for_children(Invocation()) == ["--output", "table"]
+    with discovery.announced(running):
+        found = " ".join(arguments_for_children(Invocation({"processor.shards": "4"}, verbosity=-1)))
+    assert "--set processor.shards=4" in found
+    assert found.endswith("--kafka 127.0.0.1:9 --redis redis://127.0.0.1:8/0 --domain shop --set topic_prefix=shop.")

@@ -32,7 +32,7 @@ _SHOWN: Final = 20
 """Rejected documents told one by one; more are counted. JSON has all of them, up to `_KEPT`."""
 _KEPT: Final = 1_000
 
-_KINDS: Final = click.Choice([kind.value for kind in EventType], case_sensitive=False)
+_KINDS: Final = click.Choice([kind.value.lower() for kind in EventType], case_sensitive=False)
 
 _EPILOG: Final = """\b
 Examples:
@@ -69,7 +69,7 @@ class Tally:
 @click.option("--job", metavar="NAMESPACE/NAME", help="Send one event of this job.")
 @click.option("--reads", "--input", "reads", nargs=2, multiple=True, metavar="NAMESPACE NAME", help="What it read.")
 @click.option("--writes", nargs=2, multiple=True, metavar="NAMESPACE NAME", help="What it wrote.")
-@click.option("--type", "kind", type=_KINDS, default="COMPLETE", show_default=True, help="What happened to the run.")
+@click.option("--type", "kind", type=_KINDS, default="complete", show_default=True, help="What happened to the run.")
 @click.option("--rows", type=click.IntRange(min=0), help="Rows written to each dataset that it wrote.")
 @click.pass_context
 def emit(

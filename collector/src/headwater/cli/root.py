@@ -152,11 +152,20 @@ def run(args: Sequence[str]) -> int:
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else EXIT_OK
     except Exception as error:  # noqa: BLE001 - the last place: every error becomes a sentence
-        return _told(error, verbose=sum(arg.count("v") for arg in args if arg.lstrip("-") in {"v", "vv"}))
+        if isinstance(error, click.UsageError) and error.ctx is None:
+            error.ctx = _context_of(args)  # the parser of click does not say whose option it was
+        return tell(error, verbose=sum(arg.count("v") for arg in args if arg.lstrip("-") in {"v", "vv"}))
     return EXIT_OK
 
 
-def _told(error: Exception, *, verbose: int) -> int:
+def _context_of(args: Sequence[str]) -> click.Context | None:
+    """A context that knows the name of the command that these arguments call; None if they call none."""
+    name = next((arg for arg in args if arg in _entry_points()), None)
+    return None if name is None else click.Context(root, info_name=f"headwater {name}")
+
+
+def tell(error: Exception, *, verbose: int = 0) -> int:
+    """Say on stderr what went wrong and what to try; returns the exit code that belongs to it."""
     if verbose > 1:
         traceback.print_exception(error)
     error = _translated(error)
@@ -202,4 +211,4 @@ def _say(message: str, remedy: str) -> None:
         sys.stderr.write(f"try: {mask(remedy).strip()}\n")
 
 
-__all__ = ["GROUP", "SHORT_HELP", "invocation", "root", "run"]
+__all__ = ["GROUP", "SHORT_HELP", "invocation", "root", "run", "tell"]

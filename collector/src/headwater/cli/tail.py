@@ -19,7 +19,7 @@ from confluent_kafka import (
 )
 
 from headwater.cli.context import invocation
-from headwater.cli.output import emit_json_line
+from headwater.cli.output import emit_json_line, note
 from headwater.cli.records import ROLES, as_document, as_line
 from headwater.errors import BrokerUnavailable
 from headwater.runtime.errors import RefusedError, UsageError
@@ -39,7 +39,8 @@ _PASSING: Final = frozenset(
 
 _EPILOG: Final = """\b
 Examples:
-  headwater tail alerts
+  headwater tail alerts                               new ones, as they come
+  headwater tail alerts --from beginning              and those that are there
   headwater tail deltas --from beginning --no-follow --output json | jq -r .namespace
   headwater tail deadletter --from -10 --no-follow
   headwater tail late --max 1
@@ -62,6 +63,8 @@ def tail(context: click.Context, topic: str, start: str, most: int | None, follo
     name = catalogue(settings.topic_prefix)[topic].name
     wants_json = invocation(context).wants_json
     printed = 0
+    if follow and start == "end":
+        note(context, f"waiting for new records of {name}; --from beginning shows what is there, Ctrl-C ends it")
     try:
         for message in _records(settings.kafka, name, start, last, follow):
             if wants_json:
@@ -72,6 +75,8 @@ def tail(context: click.Context, topic: str, start: str, most: int | None, follo
             printed += 1
             if printed == most:
                 return
+        if not printed:
+            note(context, f"{name} holds no records" if start != "end" else f"{name}: the end is reached at once")
     except KafkaException as error:
         raise translate(error, settings.kafka.bootstrap_servers) from error
 

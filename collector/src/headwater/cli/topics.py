@@ -22,6 +22,13 @@ from headwater_schemas.topics import Topic, catalogue
 
 _TIMEOUT_S: Final = 15.0
 _FORBIDDEN: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
+_LEFT: Final = (
+    "What differs was left as it is: change it with kafka-configs.sh (partitions: kafka-topics.sh --alter, only upwards), "
+    "or keep it if it is meant so."
+)
+_EMBEDDED: Final = (
+    "This is the embedded broker of headwater up or demo: it has fewer partitions, and that is as it should be."
+)
 _BROKERS_CHOICE: Final = -1
 _PAUSE_S: Final = 0.05
 
@@ -70,7 +77,7 @@ def create(context: click.Context, dry_run: bool, partitions: int | None, replic
     rows = [_row(topic, topic.name not in new, differing.get(topic.name, []), done) for topic in wanted]
     emit_rows(context, rows, ["topic", "partitions", "result", "differences"])
     if any(differing.values()):
-        note(context, "What differs was left as it is: change it with kafka-configs.sh, or keep it if it is meant so.")
+        note(context, _EMBEDDED if embedded else _LEFT)
         if fail:
             context.exit(EXIT_FINDING)
 

@@ -15,6 +15,10 @@ from headwater_schemas.topics import MAX_EVENT_BYTES, PARTITIONER
 Config = dict[str, Any]  # Any: librdkafka takes text, numbers, booleans and callables
 
 _STRATEGIES: Final = {"eager": "range", "cooperative": "cooperative-sticky"}
+_DECIDED_BY_BROKER: Final = (
+    "group.protocol.type", "heartbeat.interval.ms", "partition.assignment.strategy", "session.timeout.ms",
+)  # fmt: skip
+"""What librdkafka (2.16) refuses beside `group.protocol=consumer`."""
 _HEARTBEATS_PER_SESSION: Final = 6
 
 
@@ -39,7 +43,9 @@ def consumer_config(
     session_timeout_ms: int = 6_000,
     client_id: str = "headwater",
 ) -> Config:
-    """A consumer that commits nothing by itself. `protocol`: `eager`, `cooperative`, or `consumer` (KIP-848)."""
+    """A consumer that commits nothing by itself. `protocol`: `eager`, `cooperative`, or `consumer` (KIP-848); librdkafka's
+    `group.protocol` among the settings that pass through wins. Raises UsageError for what KIP-848 does not allow."""
+    protocol = _protocol(kafka, protocol)
     config = client_config(kafka, client_id=client_id) | {
         "group.id": group,
         "enable.auto.commit": False,
@@ -49,13 +55,33 @@ def consumer_config(
         "max.partition.fetch.bytes": 4 * MAX_EVENT_BYTES,
     }
     if protocol == "consumer":
-        # librdkafka refuses the three others with KIP-848: the broker decides them.
         config["group.protocol"] = "consumer"
     else:
         config["partition.assignment.strategy"] = _STRATEGIES[protocol]
         config["session.timeout.ms"] = session_timeout_ms
         config["heartbeat.interval.ms"] = max(100, session_timeout_ms // _HEARTBEATS_PER_SESSION)
     return config | _extra(kafka)
+
+
+def _protocol(kafka: KafkaSettings, protocol: str) -> str:
+    """The group protocol that is meant."""
+    said = kafka.extra.get("group.protocol")
+    if said == "classic" and protocol == "consumer":
+        protocol = "cooperative"
+    elif said is not None and said != "classic":
+        protocol = str(said)
+    refused = sorted(key for key in _DECIDED_BY_BROKER if key in kafka.extra)
+    if protocol == "consumer" and refused:
+        raise UsageError(
+            f"with the group protocol `consumer` (KIP-848) the broker decides {', '.join(refused)}, and the client may not",
+            remedy="take it out of [kafka.extra] and set it on the broker (group.consumer.*), or choose "
+            "processor.group_protocol=cooperative",
+        )
+    if protocol not in {*_STRATEGIES, "consumer"}:
+        raise UsageError(
+            f"there is no group protocol {protocol!r}", remedy="set group.protocol to `classic` or `consumer`"
+        )
+    return protocol
 
 
 def producer_config(kafka: KafkaSettings, *, client_id: str = "headwater", message_timeout_ms: int = 120_000) -> Config:

@@ -13,6 +13,7 @@ import contextlib
 import logging
 import time
 from collections import deque
+from concurrent.futures import Future
 from typing import Any
 
 from faust.events import Event
@@ -24,6 +25,11 @@ from faust.types import TP, ConsumerMessage, Message
 from headwater_processor.engine.intake import Poll
 
 log = logging.getLogger(__name__)
+
+
+def _complain(told: Future[None]) -> None:
+    if not told.cancelled() and told.exception() is not None:
+        log.error("Faust did not take an assignment in: %r", told.exception())
 
 
 class PollSchema(Schema[Any, Any]):
@@ -89,7 +95,8 @@ class Consumer(FaustConsumer):
         self._news.set()
 
     def _rebalanced(self, partitions: set[int]) -> None:
-        asyncio.run_coroutine_threadsafe(self._tell_faust(partitions), self._running)
+        told = asyncio.run_coroutine_threadsafe(self._tell_faust(partitions), self._running)
+        told.add_done_callback(_complain)  # nobody waits for it, so nobody else would hear of an error
 
     async def _tell_faust(self, partitions: set[int]) -> None:
         """Faust learns the whole assignment each time; it takes what it is told for all there is. One after the other: an
@@ -121,6 +128,12 @@ class Consumer(FaustConsumer):
     # ---- Faust's loop ----------------------------------------------------------------------------------------------
 
     async def _drain_messages(self, fetcher: Any) -> None:
+        # Cancelled only when the app stops. During a rebalance, and without partitions that is always, Faust would take it
+        # for a crash, and the worker would end with 1.
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._drain(fetcher)
+
+    async def _drain(self, fetcher: Any) -> None:
         while not (self._stopped.is_set() or fetcher._stopped.is_set()):
             if self.flow_active or not self._assigned:
                 self.worker.agent_moved_at = time.monotonic()

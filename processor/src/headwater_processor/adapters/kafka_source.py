@@ -24,6 +24,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from headwater.errors import DeliveryError
 from headwater_processor.engine.intake import PartBatch, Poll
 from headwater_processor.engine.owned import Owned
 from headwater_processor.ports import RawRecord
@@ -204,6 +205,8 @@ class KafkaSource:
             )
             self._loop(consumer)
             self._leave(consumer)
+        except DeliveryError as error:
+            self.failed = error  # said by who ends the worker
         except BaseException as error:
             self.failed = error
             log.exception("the consumer thread failed; the worker has to end")
@@ -274,11 +277,19 @@ class KafkaSource:
         error, partition = message.error(), message.partition()
         if error is None or error.code() == KafkaError._PARTITION_EOF:
             return
+        if error.fatal() or error.code() == KafkaError._FATAL:
+            said = f"Kafka refuses this consumer for good: {error.str()}"
+            raise DeliveryError(said, remedy=self._fatal_remedy(), retriable=False)
         log.warning("consumer: %s", error.str())
         if error.code() == KafkaError._AUTO_OFFSET_RESET and partition in self._assigned and partition is not None:
             reason = f"the log no longer holds the offset to read next ({error.str()})"
             self._hold(partition, reason)
             self._host.held(partition, reason)
+
+    def _fatal_remedy(self) -> str:
+        if self._config.get("group.protocol") == "consumer":
+            return "brokers share partitions out (KIP-848) from Kafka 4.0 on: set processor.group_protocol=cooperative"
+        return "start the worker again"
 
     def _cut(self, messages: list[Message]) -> Poll:
         by_partition: dict[int, list[Message]] = {}

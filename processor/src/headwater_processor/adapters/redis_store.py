@@ -100,6 +100,7 @@ class RedisStore:
         self._sent: deque[list[Call]] = deque()
         self._sha: dict[str, str] = {}
         self.secret: tuple[int, int] = (0, 0)
+        self._secret_hex = ""
         self.closing = False
         self.born_us = 0
         key = self.keys
@@ -113,12 +114,15 @@ class RedisStore:
     # ---- the domain ------------------------------------------------------------------------------------------------
 
     def open(self, partitions: int) -> None:
-        """Begin or join the domain. Raises LayoutError if the keys are of another version."""
+        """Begin or join the domain; again, if Redis was emptied since: with the same secret, by which ids are hashed here.
+
+        Raises LayoutError if the keys are of another version.
+        """
         meta = self.keys("meta")
         born_us = self.now_us()
         with self._client.pipeline(transaction=True) as pipe:
             pipe.hsetnx(meta, "layout", str(LAYOUT))
-            pipe.hsetnx(meta, "secret", secrets.token_hex(16))
+            pipe.hsetnx(meta, "secret", self._secret_hex or secrets.token_hex(16))
             pipe.hsetnx(meta, "born_us", str(born_us))
             pipe.hsetnx(meta, "shards", str(self._shards))
             pipe.hsetnx(meta, "gen", "0")
@@ -137,7 +141,8 @@ class RedisStore:
                 remedy="set processor.shards to the domain's number; it is fixed when a domain begins",
             )
         self.born_us = int(stored[b"born_us"])
-        secret = bytes.fromhex(stored[b"secret"].decode())
+        self._secret_hex = stored[b"secret"].decode()
+        secret = bytes.fromhex(self._secret_hex)
         self.secret = (int.from_bytes(secret[:8], "little"), int.from_bytes(secret[8:], "little"))
 
     def now_us(self) -> int:
@@ -202,10 +207,15 @@ class RedisStore:
         """Let a stopped partition go on; bad records before the offset do not stop it again."""
         self._eval("stop", [self.keys("f", partition)], ["", str(pass_bad_until), ""])
 
+    def next_offset(self, partition: int) -> int | None:
+        """The offset that the state of a partition goes on with; None if it has no state."""
+        stored: Any = self._client.hget(self.keys("f", partition), "next")
+        return None if stored is None else int(stored)
+
     def skip_to(self, partition: int, offset: int) -> None:
         """Move a fence forward past records that are gone; never back."""
-        stored = self._client.hget(self.keys("f", partition), "next")
-        if stored is None or int(stored) < offset:
+        stored = self.next_offset(partition)
+        if stored is None or stored < offset:
             self._client.hset(self.keys("f", partition), "next", str(offset))
 
     def is_stopped(self, partition: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from headwater_processor.core import stops
 from headwater_processor.core.alerts import fingerprint
 from headwater_processor.core.freshness import DatasetFacts, Verdict
 from headwater_processor.core.judge_settings import quoted, quoted_text, shown, span, when
@@ -154,7 +155,10 @@ def blind(domain: str, frozen_since_us: int, unjudged_critical: int, why: str, n
         ),
         resolved=f"Headwater judges {domain} again.",
         reason=why,
-        remedy="Are the workers up, and do they catch up? headwater status, then the lag of lineage.events.",
+        remedy=(
+            "Are the workers up, and do they catch up? headwater status names the partition; the log of the workers says "
+            "what they wait for (Kafka, Redis, a schema registry)."
+        ),
     )
 
 
@@ -168,7 +172,7 @@ def partition_stopped(topic: str, partition: int, since_us: int, reason: str, re
         summary=f"Partition {partition} of {topic} was stopped at {when(since_us)}: {reason}.",
         resolved=f"Partition {partition} of {topic} is read again.",
         reason=reason,
-        remedy=f"Find the producer of the bad records (headwater tail deadletter), then: {resume}",
+        remedy=stops.remedy(reason, resume),
     )
 
 

@@ -24,7 +24,8 @@ class Follower:
     """Reads topics from their beginning for ever. `handlers` are called on its thread, topic by topic in order."""
 
     def __init__(self, config: dict[str, Any], handlers: dict[str, Handler], on_caught_up: Callable[[], None]) -> None:
-        self._config = {**config, "enable.auto.commit": False, "auto.offset.reset": "earliest"}
+        self._config = {**config, "enable.auto.commit": False, "auto.offset.reset": "earliest",
+                        "enable.partition.eof": True}  # fmt: skip
         self._handlers = handlers
         self._on_caught_up = on_caught_up
         self._halt = threading.Event()
@@ -63,7 +64,9 @@ class Follower:
                     error = message.error()
                     topic, partition = message.topic() or "", message.partition() or 0
                     if error is not None:
-                        if error.code() != KafkaError._PARTITION_EOF:
+                        if error.code() == KafkaError._PARTITION_EOF:
+                            ends.pop((topic, partition), None)  # what was last may have been compacted away
+                        else:
                             log.warning("following %s: %s", topic, error.str())
                         continue
                     offset = message.offset() or 0

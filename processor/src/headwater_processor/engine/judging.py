@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 DUE_MAX: Final = 200
 """Looks of a shard in one sweep: bounds the reads and the step that writes."""
 LOST_MAX: Final = 500
+LOST_LOOK_US: Final = 30_000_000
 SLOT_US: Final = 300_000_000
 EMITTERS_EVERY_S: Final = 5.0
 """How often emitters with new or silent datasets are looked at: a look reads all datasets of the emitter."""
@@ -188,7 +189,7 @@ class Judging:
         self._look_at_jobs(judge, by_kind.get(b"j", []), newest, writes, updates, machines)
         self._look_at_emitters(judge, by_kind.get(b"e", []), newest, writes, machines)
         for job in by_kind.get(b"r", []):
-            judge.lost.pop(job, None)  # the sweep of runs looks again
+            judge.lost[job] = frozenset()  # the sweep of runs looks again, whether it has lost runs or had some
             writes.members_gone.append(b"r" + job)
         self._write(judge, writes, updates, machines)
 
@@ -291,11 +292,13 @@ class Judging:
             result = judge_run_lost(facts, runs, policies, self.as_of, judge.machines, self.settings)
             machines.update(result.machines)
             writes.alerts += [_packed(alert.fingerprint, encode_alert(alert)) for alert in result.alerts]
-            if job in by_job:
-                judge.lost[job] = frozenset(by_job[job])
-            else:
-                judge.lost.pop(job, None)
-        self._write(judge, writes, {}, machines)
+            if runs:  # looked at now and then: whoever takes the shard over does not know which jobs had lost runs
+                writes.looks += (_score(max(self.as_of.values()) + LOST_LOOK_US), b"r" + job)
+        if self._write(judge, writes, {}, machines):
+            judge.lost.update((job, frozenset(by_job[job])) for job in jobs if job in by_job)
+            for job in jobs:
+                if job not in by_job:
+                    judge.lost.pop(job, None)
 
     # ---- the domain itself -----------------------------------------------------------------------------------------
 
@@ -360,7 +363,7 @@ class Judging:
 
     def _write(
         self, judge: ShardJudge, writes: Writes, updates: dict[bytes, Status], machines: Mapping[str, Machine | None]
-    ) -> None:
+    ) -> bool:
         for fingerprint, machine in machines.items():
             if machine is None:
                 writes.machines_gone.append(fingerprint.encode())
@@ -380,6 +383,7 @@ class Judging:
                     judge.machines.pop(fingerprint, None)
                 else:
                     judge.machines[fingerprint] = machine
+        return answer > 0
 
 
 def unpack_alert(element: bytes) -> tuple[str, bytes]:

@@ -19,6 +19,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported, but not by name
 from redis.exceptions import RedisError
 
+from headwater_processor.engine.outstanding import Standing
 from headwater_processor.engine.owned import Owned
 from headwater_processor.ports import StateStore
 
@@ -38,6 +39,7 @@ class Prover:
         now_us: Callable[[], int],
         owned: Callable[[], dict[int, Owned]],
         interval_s: float,
+        why_standing: Callable[[], str] = lambda: "",
     ) -> None:
         self._admin = AdminClient(config)
         self._topic = topic
@@ -50,6 +52,8 @@ class Prover:
         self.ends: dict[int, int] = {}
         self.moved_at = time.monotonic()
         self._complained = False
+        self._standing = Standing()
+        self._why_standing = why_standing
 
     def start(self) -> None:
         """Begin to prove."""
@@ -81,7 +85,7 @@ class Prover:
                 self._admin.list_topics(self._topic, _LEADERS_S)
 
     def _prove(self) -> None:
-        live = {p: each for p, each in self._owned().items() if not each.dead and not each.stopped}
+        live = {p: each for p, each in self._owned().items() if not each.stopped}
         if not live:
             return
         now_us = self._now_us()
@@ -90,14 +94,27 @@ class Prover:
             {TopicPartition(self._topic, p): latest for p in live}, request_timeout=5.0
         )
         proofs = []
+        progress: dict[int, tuple[int, int]] = {}
         for at, future in asked.items():
             end = future.result(timeout=6.0).offset
             each = live[at.partition]
             self.ends[at.partition] = end
+            progress[at.partition] = (each.applied, end)
+            if each.dead:
+                continue  # it is taken over again; until then nothing can be proved
             if each.applied >= end:
                 proofs.append((each.fence, end, now_us))
                 each.as_of_us = max(each.as_of_us, now_us)
                 each.proof = None
             elif each.proof is None:
                 each.proof = (end, now_us)  # carried by the call that passes this end
+        self._complain_of_standing(progress)
         self._store.prove(proofs)
+
+    def _complain_of_standing(self, progress: dict[int, tuple[int, int]]) -> None:
+        for partition, seconds in self._standing.look(time.monotonic(), progress).items():
+            applied, end = progress[partition]
+            log.warning(
+                "partition %d stands at offset %d for %.0f s, and its log goes on to %d: %s",
+                partition, applied, seconds, end, self._why_standing(),
+            )  # fmt: skip

@@ -41,7 +41,7 @@ def opening(world: Scenario, addresses: Addresses) -> Iterator[Text]:
         "headwater status --unlinked",
         f"headwater trace '{SALES_MART}'",
         "headwater trace orders --downstream --depth 2",
-        "headwater tail alerts",
+        "headwater tail alerts --from beginning",
     ):
         yield Text(f"  {command}", "cyan")
     yield Text("\nWithin the first minute three things go wrong", "bold")

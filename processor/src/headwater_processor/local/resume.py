@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -14,13 +15,24 @@ from headwater.runtime.models import Settings
 from headwater.runtime.redis import connect
 from headwater.runtime.redis import translate as translate_redis
 from headwater_processor.adapters.redis_store import RedisStore
+from headwater_processor.core import stops
 from headwater_schemas.topics import catalogue
 
 
-def resume_partition(settings: Settings, partition: int, *, skip_lost: bool) -> str:
-    """Say in the state that the partition may go on; its worker looks every two seconds. Returns what was done.
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A partition that may go on: why it had stopped, where it goes on, and up to where bad records pass."""
 
-    Raises RefusedError if the partition does not exist or is not stopped; DeliveryError, RedisUnavailable.
+    partition: int
+    was_stopped: str
+    goes_on_at: int
+    bad_pass_until: int
+
+
+def resume_partition(settings: Settings, partition: int, *, skip_lost: bool) -> Resumed:
+    """Say in the state that the partition may go on; its worker looks every two seconds.
+
+    Raises RefusedError if the partition is not stopped, or would stop again at once; DeliveryError, RedisUnavailable.
     """
     topic = catalogue(settings.topic_prefix)["events"].name
     store = RedisStore(
@@ -29,10 +41,12 @@ def resume_partition(settings: Settings, partition: int, *, skip_lost: bool) -> 
     try:
         reason = store.is_stopped(partition)
         if not reason:
+            _refuse_unknown(settings, topic, partition)
             raise RefusedError(
-                f"partition {partition} of {topic} is not stopped", remedy="`headwater status` lists the partitions"
+                f"partition {partition} of {topic} is not stopped", remedy="headwater status names those that are"
             )
         low, high = _offsets(settings, topic, partition)
+        at = _goes_on_at(store.next_offset(partition), low, high, partition, skip_lost=skip_lost)
         if skip_lost:
             store.skip_to(partition, low)
         store.resume(partition, high)
@@ -40,7 +54,38 @@ def resume_partition(settings: Settings, partition: int, *, skip_lost: bool) -> 
         raise translate_redis(error, settings.redis.url) from error
     finally:
         store.close()
-    return f"partition {partition} goes on (it was stopped: {reason}); bad records before offset {high} do not stop it again"
+    return Resumed(partition, reason, at, high)
+
+
+def _goes_on_at(stored: int | None, low: int, high: int, partition: int, *, skip_lost: bool) -> int:
+    """Where the partition goes on. Raises RefusedError where its next owner would stop it again at once."""
+    if stored is not None and stored > high:
+        reason = stops.state_ahead(stored, high)
+        raise RefusedError(
+            f"partition {partition} cannot go on: {reason}",
+            remedy=stops.remedy(reason, stops.resume_command(partition)),
+        )
+    if (stored is None or stored < low) and not skip_lost:
+        what = "Redis has no state of it" if stored is None else stops.lost_records(stored, low)
+        raise RefusedError(
+            f"partition {partition} cannot go on without loss: {what}; the oldest record left is {low}",
+            remedy=f"{stops.resume_command(partition)} --skip-lost, if what is lost may stay lost",
+        )
+    return low if stored is None else max(stored, low)
+
+
+def _refuse_unknown(settings: Settings, topic: str, partition: int) -> None:
+    try:
+        found = AdminClient(client_config(settings.kafka)).list_topics(timeout=10).topics
+    except KafkaException as error:
+        raise translate(error, settings.kafka.bootstrap_servers) from error
+    partitions = len(found[topic].partitions) if topic in found else 0
+    if partition >= partitions:
+        has = f"partitions 0 to {partitions - 1}" if partitions else "no such topic"
+        raise RefusedError(
+            f"there is no partition {partition} of {topic}: Kafka at {settings.kafka.bootstrap_servers} has {has}",
+            remedy="headwater status names the stopped partitions",
+        )
 
 
 def _offsets(settings: Settings, topic: str, partition: int) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from headwater_processor.core import stops
 from headwater_processor.local.texts import ago, count, iso
 from headwater_processor.state.runs import RunImage
 from headwater_processor.state.values import AlertState, DatasetState, JobState, PartitionState, Summary
@@ -257,12 +258,15 @@ def head_line(report: StatusReport, now_us: int) -> Text:
     return line
 
 
+_RESUME: Final = "headwater worker resume PARTITION"
+
+
 def _warnings(report: StatusReport) -> list[RenderableType]:
     lines: list[RenderableType] = [
-        Text(f"partition {p.partition} is STOPPED: {p.stopped}. Look at it with: headwater tail deadletter", "bold red")
-        for p in report.partitions
-        if p.stopped
+        Text(f"partition {p.partition} is STOPPED: {p.stopped}", "bold red") for p in report.partitions if p.stopped
     ]
+    remedies = dict.fromkeys(stops.remedy(p.stopped, _RESUME) for p in report.partitions if p.stopped)
+    lines += [Text(f"→ {remedy}") for remedy in remedies]
     unread = [str(p.partition) for p in report.partitions if not p.as_of_us]
     if unread and report.partitions:
         lines.append(

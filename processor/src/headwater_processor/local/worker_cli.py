@@ -11,19 +11,24 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from headwater.cli.context import invocation
+from headwater.cli.context import Invocation, invocation
+from headwater.cli.output import emit_json
+from headwater.errors import DeliveryError, HeadwaterError
 from headwater.runtime.kafka import client_config, consumer_config, producer_config, translate
 from headwater.runtime.models import Settings
 from headwater.runtime.redis import check_policy, connect
+from headwater.runtime.redis import translate as translate_redis
 from headwater.runtime.settings import load
 
 if TYPE_CHECKING:
+    from headwater.runtime.http import HealthServer
     from headwater_processor.adapters.faust_app import App
     from headwater_processor.worker import Worker, WorkerConfig
 
@@ -85,40 +90,74 @@ def worker_config(settings: Settings) -> WorkerConfig:
 
 
 def app_from_environment() -> App:
-    """The app for plain `faust -A headwater_processor.adapters.faust_app worker`: settings from file and environment."""
-    return _app(load(environ=os.environ).settings)
+    """The app for plain `faust -A headwater_processor.adapters.faust_app worker`: settings from file and environment.
+
+    Does what `headwater worker` does before its start, and ends the process with the same sentence and exit code where
+    something is wrong: Faust would print a traceback.
+    """
+    from headwater.cli.root import tell
+    from headwater.runtime import logs
+
+    try:
+        settings = load(environ=os.environ).settings
+        logs.configure(settings.log)
+        app = ready_app(settings)
+        serve_metrics(app.headwater, settings)
+    except HeadwaterError as error:
+        sys.exit(tell(error))
+    return app
 
 
-def _app(settings: Settings) -> App:
+def ready_app(settings: Settings) -> App:
+    """The Faust app of a worker that has found everything as it must be: settings, policies, Redis, Kafka, topics, layout.
+
+    What is wrong before the start is a sentence, not a crash inside Faust.
+
+    Raises:
+        HeadwaterError: what is wrong, and what to do.
+    """
+    from confluent_kafka import KafkaException
+    from redis import RedisError
+
     from headwater_processor.adapters.faust_app import make_app
     from headwater_processor.worker import Worker
 
-    return make_app(Worker(worker_config(settings)), Path(tempfile.mkdtemp(prefix="headwater-worker-")))
+    try:
+        check_policy(connect(settings.redis), settings.redis.url)
+        worker = Worker(worker_config(settings))
+        worker.prepare()
+    except KafkaException as error:
+        raise translate(error, settings.kafka.bootstrap_servers) from error
+    except RedisError as error:
+        raise translate_redis(error, settings.redis.url) from error
+    return make_app(worker, Path(tempfile.mkdtemp(prefix="headwater-worker-")))
+
+
+def serve_metrics(worker: Worker, settings: Settings) -> HealthServer | None:
+    """`/metrics`, `/healthz` and `/readyz` of a worker, as the settings say; None if they say no."""
+    from headwater.runtime.http import serve
+    from headwater_processor.metrics import WorkerCollector
+
+    return serve(settings.metrics, [WorkerCollector(worker)], healthy=worker.healthy, ready=worker.ready)
 
 
 def run_one(settings: Settings, report: Path | None = None) -> int:
     """Run a worker in this process until it is told to stop; returns the exit code."""
     import faust
-    from confluent_kafka import KafkaException
 
     from headwater.runtime.errors import EXIT_BUG
-    from headwater.runtime.http import serve
-    from headwater_processor.metrics import WorkerCollector
 
-    check_policy(connect(settings.redis), settings.redis.url)
-    app = _app(settings)
+    app = ready_app(settings)
     worker = app.headwater
-    try:
-        worker.prepare()  # what is wrong before the start is a sentence, not a crash inside Faust
-    except KafkaException as error:
-        raise translate(error, settings.kafka.bootstrap_servers) from error
-    server = serve(settings.metrics, [WorkerCollector(worker)], healthy=worker.healthy, ready=worker.ready)
+    server = serve_metrics(worker, settings)
     started = time.monotonic()
     code = 0
+    program = faust.Worker(
+        app, loglevel="WARNING", quiet=True, redirect_stdouts=False, override_logging=False, logfile=None
+    )
+    program.spinner = None  # it writes to terminals and into log files alike
     try:
-        faust.Worker(
-            app, loglevel="WARNING", quiet=True, redirect_stdouts=False, override_logging=False, logfile=None
-        ).execute_from_commandline()
+        program.execute_from_commandline()
     except SystemExit as ended:  # how Faust's worker always ends
         code = ended.code if isinstance(ended.code, int) else 0
     finally:
@@ -127,7 +166,10 @@ def run_one(settings: Settings, report: Path | None = None) -> int:
             server.close()
         if report is not None:
             report.write_text(json.dumps(_report(worker, time.monotonic() - started)), encoding="utf-8")
-    return EXIT_BUG if worker.failed() is not None else code
+    failed = worker.failed()
+    if isinstance(failed, DeliveryError):
+        raise failed  # Kafka refuses us: a sentence, and no fault of ours
+    return EXIT_BUG if failed is not None else code
 
 
 def _report(worker: Worker, wall_s: float) -> dict[str, Any]:
@@ -146,11 +188,15 @@ def _report(worker: Worker, wall_s: float) -> dict[str, Any]:
 
 
 def run_many(processes: int, arguments: list[str]) -> int:
-    """Run this many workers as children; when one ends by itself all end, with its code."""
-    children = [
-        subprocess.Popen([sys.executable, "-m", "headwater.cli", *arguments, "worker"], env=_child_env(n))  # noqa: S603 - ourselves
-        for n in range(processes)
-    ]
+    """Run this many workers as children; when one ends by itself all end, with its code.
+
+    What would stop all of them is found, and said, once before.
+    """
+    command = [sys.executable, "-m", "headwater.cli", *arguments, "worker"]
+    checked = subprocess.run([*command, "--check"], stdout=subprocess.DEVNULL, check=False)  # noqa: S603 - ourselves
+    if checked.returncode:
+        return checked.returncode
+    children = [subprocess.Popen(command, env=_child_env(n)) for n in range(processes)]  # noqa: S603 - ourselves
     stopping = False
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -171,6 +217,16 @@ def run_many(processes: int, arguments: list[str]) -> int:
         time.sleep(0.2)
     _stop_all(children)
     return code
+
+
+def arguments_for_children(told: Invocation) -> list[str]:
+    """The global options again. A running stack that was found is named, so that not each child looks for it and says so."""
+    arguments = told.as_arguments()
+    if told.loaded().running is None:
+        return arguments
+    found = told.settings()
+    where = ["--kafka", found.kafka.bootstrap_servers, "--redis", found.redis.url, "--domain", found.domain]
+    return [*arguments, *where, "--set", f"topic_prefix={found.topic_prefix}"]
 
 
 def _child_env(number: int) -> dict[str, str]:
@@ -195,6 +251,7 @@ def _stop_all(children: list[subprocess.Popen[bytes]]) -> None:
 _EPILOG: Final = """\b
 Examples:
   headwater worker
+  headwater worker --check                  before a deployment, or as an init container
   headwater --kafka broker:9092 --redis redis://redis:6379/0 worker --processes 4
   headwater worker resume 3
 
@@ -202,32 +259,62 @@ Examples:
 A worker reads its share of the events topic. Start as many as there are partitions, at most; Kafka's consumer group
 shares them out. SIGTERM finishes what is in hand, commits and leaves; kill -9 loses nothing, the next owner begins at
 the fence in Redis.
+
+\b
+Exit codes: 0 told to stop, 2 wrong usage or settings, 3 Kafka or Redis cannot be reached, 4 a topic is missing,
+the state is another version's or Redis may evict keys, 70 a bug.
 """
 
 
 @click.group(invoke_without_command=True, epilog=_EPILOG)
 @click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Workers on this machine.")
+@click.option("--check", is_flag=True, help="Only see that settings, Kafka, topics and Redis are as they must be.")
 @click.pass_context
-def worker(ctx: click.Context, processes: int) -> None:
+def worker(ctx: click.Context, processes: int, check: bool) -> None:
     """Run a worker: consume events, keep the state, publish deltas and alerts."""
     if ctx.invoked_subcommand is not None:
         return
     settings: Settings = invocation(ctx).settings()
+    if check:
+        ready_app(settings)
+        click.echo("Settings, Kafka, topics and Redis are as they must be.")
+        return
     if processes > 1:
-        ctx.exit(run_many(processes, invocation(ctx).as_arguments()))
+        ctx.exit(run_many(processes, arguments_for_children(invocation(ctx))))
     report = os.environ.get("HEADWATER_UP_REPORT")
     ctx.exit(run_one(settings, Path(report) if report else None))
 
 
-@worker.command()
+_RESUME_EPILOG: Final = """\b
+Examples:
+  headwater status                          names the stopped partitions, why, and what helps
+  headwater worker resume 3                 the bad records were looked at (headwater tail deadletter)
+  headwater worker resume 3 --skip-lost     what is gone from Kafka or Redis is gone
+
+\b
+Exit codes: 0 it goes on (its worker looks every two seconds), 2 wrong usage or settings,
+3 Kafka or Redis cannot be reached, 4 the partition is not stopped, or would stop again at once.
+"""
+
+
+@worker.command(epilog=_RESUME_EPILOG)
 @click.argument("partition", type=click.IntRange(0))
-@click.option("--skip-lost", is_flag=True, help="Accept that records left the log before they were read.")
+@click.option(
+    "--skip-lost", is_flag=True, help="Go on with the oldest record left: accepts that records, or the state, are lost."
+)
 @click.pass_context
 def resume(ctx: click.Context, partition: int, skip_lost: bool) -> None:
     """Let a stopped PARTITION go on.
 
     Bad records that are in the topic now go to the dead letters and do not stop the partition again.
     """
+    from headwater_processor.core import stops
     from headwater_processor.local.resume import resume_partition
 
-    click.echo(resume_partition(invocation(ctx).settings(), partition, skip_lost=skip_lost))
+    done = resume_partition(invocation(ctx).settings(), partition, skip_lost=skip_lost)
+    if invocation(ctx).wants_json:
+        emit_json(asdict(done))
+        return
+    click.echo(f"partition {partition} goes on at offset {done.goes_on_at}; it was stopped: {done.was_stopped}")
+    if stops.of_bad_records(done.was_stopped):
+        click.echo(f"bad records before offset {done.bad_pass_until} go to the dead letters and do not stop it again")
