@@ -73,12 +73,14 @@ def run_setup() -> None:
 
     os.environ["MYPYPATH"] = os.pathsep.join(str(ROOT / part / "src") for part in ("collector", "processor", "schemas"))
     paths = [str(source.relative_to(ROOT)) for source in sources()]
+    # Any: mypyc speaks of distutils' Extension, which setuptools replaces
+    extensions: Any = mypycify(["--config-file", str(ROOT / "pyproject.toml"), *paths], opt_level="3", group_name=GROUP)
     setup(
         name="headwater",
         packages=[],
         py_modules=[],
         package_dir={"": "processor/src", **PACKAGES},
-        ext_modules=mypycify(["--config-file", str(ROOT / "pyproject.toml"), *paths], opt_level="3", group_name=GROUP),
+        ext_modules=extensions,
     )
 
 
