@@ -9,7 +9,7 @@ BIN       := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults lint format types contracts check bench clean
+.PHONY: help setup demo test faults lint format types contracts check compile interpret bench clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,9 +51,16 @@ contracts: $(INSTALLED) ## Check which package imports which
 
 check: lint types contracts test ## All of these
 
-bench: $(INSTALLED) ## Measure on real Kafka and Redis; ARGS="--events 1000000 --output json"
+compile: $(INSTALLED) ## Compile the hot path in place (needs a C compiler and Python's headers); interpret undoes it
+	@$(BIN)/python hatch_build.py
+
+interpret: ## Back to plain Python, as after a change of a compiled module
+	@find processor schemas -name '*.so' -delete
+
+bench: $(INSTALLED) ## Measure on real Kafka and Redis; ARGS="--events 1000000 --output json"; compile before
 	@$(BIN)/headwater bench $(ARGS)
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) .cache .headwater dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find processor schemas -name '*.so' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

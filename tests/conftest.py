@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from pathlib import Path
+from typing import Final, TypeVar
 
 import pytest
 import redis
 from tests.support.services import KafkaService, RedisService, ServiceMissingError, find_kafka, find_redis
 
+ROOT: Final = Path(__file__).resolve().parents[1]
+
 _S = TypeVar("_S", KafkaService, RedisService)
 _outcome = pytest.StashKey[dict[str, str]]()
+
+
+def compiled() -> list[Path]:
+    """Modules that were compiled in place (`make compile`): tests use them instead of their sources."""
+    return [built for room in ("processor", "schemas") for built in (ROOT / room / "src").glob("*/**/*.so")]
+
+
+def source_of(built: Path) -> Path:
+    """What a compiled module was made of."""
+    return built.with_name(f"{built.name.partition('.')[0]}.py")
+
+
+def pytest_report_header() -> str:
+    count = len(compiled())
+    return f"hot path: compiled, {count} modules" if count else "hot path: plain Python"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,6 +38,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    stale = [built.name for built in compiled() if built.stat().st_mtime < source_of(built).stat().st_mtime]
+    if stale:
+        pytest.exit(f"older than their source: {', '.join(stale)}; run make compile, or make interpret", returncode=4)
     config.stash[_outcome] = {}
 
 

@@ -88,7 +88,8 @@ def read_checked(value: bytes, schemas: KnownSchemas) -> Reading | str:
 
 def content(template: Template) -> dict[str, Any]:
     """Everything a template says; not what a planner notes on it."""
-    return {name: _plain(getattr(template, name)) for name in Template.__slots__ if name not in _WARM}
+    names = [name for name in dir(template) if not name.startswith("_") and name not in _WARM]
+    return {name: _plain(value) for name in names if not callable(value := getattr(template, name))}
 
 
 def _plain(value: Any) -> Any:

@@ -75,7 +75,7 @@ class WorkerConfig:
     judge: JudgeSettings = field(default_factory=JudgeSettings)
     policies: tuple[Policy, ...] = ()
     batch_records: int = 4000
-    batch_linger_s: float = 0.005
+    batch_linger_s: float = 0.002
     schema_wait_s: float = 5.0
     freshness_interval_s: float = 1.0
     sweep_interval_s: float = 1.0

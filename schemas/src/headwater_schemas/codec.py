@@ -145,7 +145,13 @@ def decode(value: bytes, schemas: Schemas) -> LineageEvent | Rejected:
 
 def encode_delta(delta: GraphDelta) -> bytes:
     """The delta in single-object encoding."""
-    return frame_single_object(own_schema(DELTA).fingerprint, write_delta(delta))
+    return delta_frame() + write_delta(delta)
+
+
+@cache
+def delta_frame() -> bytes:
+    """What stands before the datum of a delta."""
+    return frame_single_object(own_schema(DELTA).fingerprint, b"")
 
 
 def decode_delta(value: bytes) -> GraphDelta:

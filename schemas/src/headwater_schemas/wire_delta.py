@@ -37,32 +37,96 @@ _ASPECTS: Final = _indexes(Aspect)
 _EDGES: Final = _indexes(EdgeKind)
 _STATES: Final = _indexes(FreshnessState)
 
+KINDS: Final = {(e.name, a.name): _ENTITIES[e.name] + _ASPECTS[a.name] for e in Entity for a in Aspect}
+"""Entity and aspect, as they stand in a datum."""
+EDGES: Final = _EDGES
+NOWHERE: Final = _NO + _NO
+"""The names of an image that goes nowhere: two empty texts."""
+PLAIN: Final = _NO * 4
+"""An image that has no core, freshness, status or runs."""
+
 
 def write_delta(delta: GraphDelta) -> bytes:
     """The datum, without a frame. Raises ValueError or TypeError for what the schema cannot hold."""
+    return write_image(
+        _free_text(delta.key),
+        delta.version,
+        _ENTITIES[delta.entity._name_] + _ASPECTS[delta.aspect._name_],
+        delta.present,
+        delta.as_of_us,
+        delta.event_id,
+        delta.run_id,
+        _text(delta.namespace) + _text(delta.name),
+        _text(delta.to_namespace) + _text(delta.to_name),
+        _EDGES[delta.edge._name_],
+        delta.first_seen_us,
+        delta.last_seen_us,
+        (_NO if delta.dataset is None else _YES + _core(delta.dataset))
+        + (_NO if delta.freshness is None else _YES + _freshness(delta.freshness))
+        + (_NO if delta.status is None else _YES + _status(delta.status))
+        + (_NO if delta.runs is None else _YES + _runs(delta.runs)),
+    )
+
+
+def write_image(
+    key: bytes,
+    version: int,
+    kind: bytes,
+    present: bool,
+    as_of_us: int,
+    event_id: bytes | None,
+    run_id: bytes | None,
+    name: bytes,
+    to_name: bytes,
+    edge: bytes,
+    first_seen_us: int,
+    last_seen_us: int,
+    body: bytes,
+) -> bytes:
+    """A datum from parts, for those who have them at hand as bytes: `key` is an encoded text, names are two each, `kind` is
+    of KINDS, `edge` of EDGES, `body` the four aspects (PLAIN, or `core_body` and its like)."""
     return b"".join(
         (
-            _free_text(delta.key),
-            _long(delta.version),
-            _ENTITIES[delta.entity._name_],
-            _ASPECTS[delta.aspect._name_],
-            _BOOLEAN[delta.present],
-            _long(delta.as_of_us),
-            _NO if delta.event_id is None else _YES + _fixed(delta.event_id, 16),
-            _NO if delta.run_id is None else _YES + _fixed(delta.run_id, 16),
-            _text(delta.namespace),
-            _text(delta.name),
-            _text(delta.to_namespace),
-            _text(delta.to_name),
-            _EDGES[delta.edge._name_],
-            _long(delta.first_seen_us),
-            _long(delta.last_seen_us),
-            _NO if delta.dataset is None else _YES + _core(delta.dataset),
-            _NO if delta.freshness is None else _YES + _freshness(delta.freshness),
-            _NO if delta.status is None else _YES + _status(delta.status),
-            _NO if delta.runs is None else _YES + _runs(delta.runs),
+            key,
+            _long(version),
+            kind,
+            _BOOLEAN[1] if present else _NO,
+            _long(as_of_us),
+            _NO if event_id is None else _YES + _fixed(event_id, 16),
+            _NO if run_id is None else _YES + _fixed(run_id, 16),
+            name,
+            to_name,
+            edge,
+            _long(first_seen_us),
+            _long(last_seen_us),
+            body,
         )
     )
+
+
+def free_text(text: str) -> bytes:
+    """A text, encoded."""
+    return _free_text(text)
+
+
+def core_body(times: tuple[int, int, int, int], touched_by: bytes, schema_version: str, renamed_to: bytes) -> bytes:
+    """The aspects of an image of a dataset's core; times as in `DatasetCore`, names as encoded texts."""
+    return b"".join((_YES, *map(_long, times), touched_by, _text(schema_version), renamed_to, _NO * 3))
+
+
+def freshness_body(times: tuple[int, int, int, int], written_by: bytes) -> bytes:
+    """The aspects of an image of a dataset's freshness; times as in `Freshness`, the name as an encoded text."""
+    return b"".join((_NO, _YES, *map(_long, times), written_by, _NO * 2))
+
+
+def status_body(status: Status) -> bytes:
+    """The aspects of an image of a status."""
+    return _NO * 2 + _YES + _status(status) + _NO
+
+
+def runs_body(runs: Runs) -> bytes:
+    """The aspects of an image of a job's runs."""
+    return _NO * 3 + _YES + _runs(runs)
 
 
 def _core(core: DatasetCore) -> bytes:

@@ -8,6 +8,7 @@ import pytest
 
 from headwater_processor.engine.facts import classes_of
 from headwater_processor.engine.images import Facts, Painter, Wanted, judged, parse_names, shard_key, status_of
+from headwater_processor.engine.names import Named
 from headwater_processor.engine.publishing import HISTORY, merge_history
 from headwater_processor.state.layout import (
     AliasRecord,
@@ -20,6 +21,7 @@ from headwater_processor.state.layout import (
     pack_successor,
 )
 from headwater_processor.state.runs import JobHistory, RunImage
+from headwater_schemas.codec import decode_delta, encode_delta
 from headwater_schemas.deltas import Aspect, EdgeKind, Entity, FreshnessState, GraphDelta
 from headwater_schemas.events import Name
 from headwater_schemas.ids import dataset_key, edge_key, emitter_key, job_key
@@ -29,12 +31,19 @@ MINUTE_US = 60_000_000
 ID, RUN = bytes(range(16)), bytes(range(16, 32))
 ORDERS, DAILY, FLOW = Name("kafka://b1:9092", "orders"), Name("kafka://b1:9092", "daily"), Name("jobs", "flow")
 IN, OUT, JOB, SDK = dataset_key(ORDERS), dataset_key(DAILY), job_key(FLOW), emitter_key("sdk")
-NAMES = {IN: ORDERS, OUT: DAILY, JOB: FLOW, SDK: Name("", "sdk")}
+NAMES = {IN: Named(ORDERS), OUT: Named(DAILY), JOB: Named(FLOW), SDK: Named(Name("", "sdk"))}
 READS, WRITES, DERIVES = edge_key(b"r", IN, JOB), edge_key(b"w", JOB, OUT), edge_key(b"d", IN, OUT)
 
 
 def image(name: bytes, facts: Facts) -> GraphDelta | None:
-    return Painter(facts, NAMES.get, T + 9).delta(name, 77)
+    found = Painter(facts, NAMES.get, T + 9).image(name, 77)
+    if found is None:
+        return None
+    key, value = found
+    delta = decode_delta(value)
+    assert delta.key == key
+    assert encode_delta(delta) == value
+    return delta
 
 
 def painted(name: bytes, facts: Facts) -> GraphDelta:

@@ -88,7 +88,7 @@ class ProcessorSettings(Section):
 
     schema_wait_ms: Millis = 5_000
     batch_records: Annotated[int, Field(ge=1, le=100_000)] = 4_000
-    batch_linger_ms: Millis = 5
+    batch_linger_ms: Millis = 2
 
 
 class Settings(Section):

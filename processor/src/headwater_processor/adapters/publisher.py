@@ -46,7 +46,7 @@ class KafkaPublisher:
         end = time.monotonic() + deadline_s
         while self._open and time.monotonic() < end and not self.closing:
             self._alive()
-            self._producer.poll(_POLL_S)
+            self._producer.flush(_POLL_S)  # while this waits, librdkafka lingers for nothing more
         failed, self._failed = self._failed, 0
         if self._open:
             self._producer.purge()

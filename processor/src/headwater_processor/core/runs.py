@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 from headwater_processor.core.pack import pack, unpack
 
 OFFSETS_MAX: Final = 256
@@ -17,27 +15,67 @@ OFFSETS_MAX: Final = 256
 
 KEY: Final = 12
 
+Offsets = list[bytes | int]
+"""Offset key, first, last, and so on, in order of key."""
+NO_OFFSETS: Final[Offsets] = []
+"""Shared by all runs without offsets: never changed, only replaced."""
 
-class Run(msgspec.Struct, array_like=True):
+
+class Run:
     """The joined record of one run, in the order of the `run` hash in Redis. 0 and empty mean absent."""
 
-    first: int = 0
-    started: int = 0
-    seen: int = 0
-    running: int = 0
-    complete: tuple[int, bytes] = (0, b"")
-    credit: tuple[int, bytes, bytes] = (0, b"", b"")
-    failed: tuple[int, int, bytes, bytes] = (0, 0, b"", b"")
-    flags: int = 0
-    idle: int = 0
-    inputs: bytes = b""
-    outputs: bytes = b""
-    runtime: tuple[int, bytes, bytes] = (0, b"", b"")
-    parent: tuple[int, bytes, bytes, bytes] = (0, b"", b"", b"")
-    offsets: list[bytes | int] = []
+    __slots__ = (
+        "complete", "credit", "failed", "first", "flags", "idle", "inputs", "offsets", "outputs", "parent", "running",
+        "runtime", "seen", "started",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        first: int = 0,
+        started: int = 0,
+        seen: int = 0,
+        running: int = 0,
+        complete: tuple[int, bytes] = (0, b""),
+        credit: tuple[int, bytes, bytes] = (0, b"", b""),
+        failed: tuple[int, int, bytes, bytes] = (0, 0, b"", b""),
+        flags: int = 0,
+        idle: int = 0,
+        inputs: bytes = b"",
+        outputs: bytes = b"",
+        runtime: tuple[int, bytes, bytes] = (0, b"", b""),
+        parent: tuple[int, bytes, bytes, bytes] = (0, b"", b"", b""),
+        offsets: Offsets | None = None,
+    ) -> None:
+        self.first = first
+        self.started = started
+        self.seen = seen
+        self.running = running
+        self.complete = complete
+        self.credit = credit
+        self.failed = failed
+        self.flags = flags
+        self.idle = idle
+        self.inputs = inputs
+        self.outputs = outputs
+        self.runtime = runtime
+        self.parent = parent
+        self.offsets: Offsets = NO_OFFSETS if offsets is None else offsets
+
+    def fields(self) -> tuple[object, ...]:
+        """In the order in which they are stored."""
+        return (
+            self.first, self.started, self.seen, self.running, self.complete, self.credit, self.failed, self.flags,
+            self.idle, self.inputs, self.outputs, self.runtime, self.parent, self.offsets,
+        )  # fmt: skip
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Run) and self.fields() == other.fields()
+
+    def __repr__(self) -> str:
+        return f"Run{self.fields()!r}"
 
     def copy(self) -> Run:
-        """A run that may be changed; the offsets list is shared until `with_offsets` replaces it."""
+        """A run that may be changed; the list of offsets is shared, so replace it instead of changing it."""
         return Run(
             self.first, self.started, self.seen, self.running, self.complete, self.credit, self.failed, self.flags,
             self.idle, self.inputs, self.outputs, self.runtime, self.parent, self.offsets,
@@ -46,20 +84,58 @@ class Run(msgspec.Struct, array_like=True):
 
 def decode_run(packed: bytes) -> Run:
     """From the MessagePack of a run (behind the 8 bytes of the call). Raises ValueError if it is none."""
+    fields = unpack(packed)
     try:
-        return msgspec.convert(unpack(packed), Run)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"not a run: {error}") from error
+        (
+            first,
+            started,
+            seen,
+            running,
+            complete,
+            credit,
+            failed,
+            flags,
+            idle,
+            inputs,
+            outputs,
+            runtime,
+            parent,
+            offsets,
+        ) = fields
+        c, event_id = complete
+        credit_c, credit_id, credit_emitter = credit
+        failed_c, rank, failed_id, error = failed
+        runtime_c, runtime_id, facts = runtime
+        parent_c, parent_id, parent_run, parent_job = parent
+        return Run(
+            _time(first), _time(started), _time(seen), _time(running), (_time(c), _raw(event_id)),
+            (_time(credit_c), _raw(credit_id), _raw(credit_emitter)),
+            (_time(failed_c), _time(rank), _raw(failed_id), _raw(error)), _time(flags), _time(idle), _raw(inputs),
+            _raw(outputs), (_time(runtime_c), _raw(runtime_id), _raw(facts)),
+            (_time(parent_c), _raw(parent_id), _raw(parent_run), _raw(parent_job)), list(offsets) or NO_OFFSETS,
+        )  # fmt: skip
+    except (TypeError, ValueError) as error_:
+        raise ValueError(f"not a run: {error_}") from error_
+
+
+def _time(value: object) -> int:
+    """An integer, however Lua wrote it."""
+    if type(value) is int:
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    raise ValueError(f"{value!r} is no integer")
+
+
+def _raw(value: object) -> bytes:
+    if type(value) is bytes:
+        return value
+    raise ValueError(f"{value!r} is no byte string")
 
 
 def encode_run(run: Run) -> bytes:
     """As it is stored, without the 8 bytes of the call."""
-    return pack(
-        (
-            run.first, run.started, run.seen, run.running, run.complete, run.credit, run.failed, run.flags, run.idle,
-            run.inputs, run.outputs, run.runtime, run.parent, run.offsets,
-        )
-    )  # fmt: skip
+    return pack(run.fields())
 
 
 def union(a: bytes, b: bytes) -> bytes:

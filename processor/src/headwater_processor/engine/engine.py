@@ -87,7 +87,7 @@ class Engine:
         self._waiting = 0
         self._busy = 0
         self._idle = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="headwater-engine", daemon=True)
+        self._runner = threading.Thread(target=self._run, name="headwater-engine", daemon=True)
         self._outbox_full = False
         self.failed: BaseException | None = None
 
@@ -95,7 +95,7 @@ class Engine:
 
     def start(self) -> None:
         """Begin to work."""
-        self._thread.start()
+        self._runner.start()
 
     def own(self, fence: Fence, session: int, load: Callable[[PartitionPlanner], None]) -> Owned:
         """Begin an ownership: the planner is filled by `load` and replaces whatever was there."""
@@ -147,7 +147,7 @@ class Engine:
     def close(self, deadline_s: float = 10.0) -> None:
         """Apply what was submitted and end the thread."""
         self._polls.put(None)
-        self._thread.join(deadline_s)
+        self._runner.join(deadline_s)
 
     # ---- the loop --------------------------------------------------------------------------------------------------
 

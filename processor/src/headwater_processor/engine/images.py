@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from headwater_processor.engine.names import Named
 from headwater_processor.state.layout import (
     AliasRecord,
     DatasetRecord,
@@ -18,23 +19,27 @@ from headwater_processor.state.layout import (
     JobRecord,
     JudgedRecord,
     dataset_ends,
+    retracted_us,
     split_edge_key,
     unpack_schema_version,
     unpack_successor,
 )
-from headwater_schemas.deltas import (
-    Aspect,
-    DatasetCore,
-    EdgeKind,
-    Entity,
-    Freshness,
-    FreshnessState,
-    GraphDelta,
-    Runs,
-    Status,
-)
-from headwater_schemas.events import NIL_UUID, Name
+from headwater_schemas.codec import delta_frame
+from headwater_schemas.deltas import FreshnessState, Runs, Status
+from headwater_schemas.events import NIL_UUID
 from headwater_schemas.ids import KEY_BYTES, edge_shard_key
+from headwater_schemas.wire_delta import (
+    EDGES,
+    KINDS,
+    NOWHERE,
+    PLAIN,
+    core_body,
+    free_text,
+    freshness_body,
+    runs_body,
+    status_body,
+    write_image,
+)
 
 WIDTHS: Final[Mapping[bytes, int]] = {
     b"d": 12, b"f": 12, b"j": 12, b"e": 25, b"a": 24, b"r": 28, b"n": 12, b"s": 13, b"m": 12,
@@ -42,8 +47,18 @@ WIDTHS: Final[Mapping[bytes, int]] = {
 """Bytes behind the type of each name in an outbox: SEMANTICS.md, section 4. `s`: status of kind + key; `m`: emitter to judge."""
 
 MINUTE_US: Final = 60_000_000
-_EDGES: Final = {b"r": EdgeKind.READS, b"w": EdgeKind.WRITES, b"d": EdgeKind.DERIVES}
+_EDGES: Final = {b"r": "READS", b"w": "WRITES", b"d": "DERIVES"}
 _NOBODY: Final = bytes(KEY_BYTES)
+_EMPTY: Final = free_text("")
+_NO_EDGE: Final = EDGES["NONE"]
+_DATASET_CORE: Final = KINDS["DATASET", "CORE"]
+_DATASET_FRESHNESS: Final = KINDS["DATASET", "FRESHNESS"]
+_DATASET_STATUS: Final = KINDS["DATASET", "STATUS"]
+_JOB_CORE: Final = KINDS["JOB", "CORE"]
+_JOB_STATUS: Final = KINDS["JOB", "STATUS"]
+_JOB_RUNS: Final = KINDS["JOB", "RUNS"]
+_EDGE_CORE: Final = KINDS["EDGE", "CORE"]
+_ALIAS_CORE: Final = KINDS["ALIAS", "CORE"]
 
 
 def parse_names(entry: bytes) -> Iterator[bytes]:
@@ -151,15 +166,19 @@ class Wanted:
         return facts
 
 
+Image = tuple[str, bytes]
+"""An image on its way to Kafka: the record's key, and the framed datum."""
+
+
 class Painter:
     """Makes images of facts. `name_of` knows the names of keys; `as_of_us` and `version` are of this round."""
 
-    def __init__(self, facts: Facts, name_of: Callable[[bytes], Name | None], as_of_us: int) -> None:
+    def __init__(self, facts: Facts, name_of: Callable[[bytes], Named | None], as_of_us: int) -> None:
         self._facts = facts
         self._name_of = name_of
         self._as_of_us = as_of_us
 
-    def delta(self, name: bytes, version: int) -> GraphDelta | None:
+    def image(self, name: bytes, version: int) -> Image | None:
         """The image that a name asks for; None where the state has none (it is gone, or its name is not known)."""
         kind, body = name[:1], name[1:]
         if kind == b"d":
@@ -176,93 +195,89 @@ class Painter:
             return self._status(body, version)
         return None
 
+    def runs(self, job: bytes, runs: Runs, version: int, run_id: bytes | None) -> Image | None:
+        """The image of a job's runs; None if the job's name is not known."""
+        named = self._name_of(job)
+        if named is None:
+            return None
+        body = runs_body(runs)
+        return self._framed("JOB|RUNS|", named, version, _JOB_RUNS, True, None, run_id, 0, 0, body)
+
     def present(self, dataset: bytes) -> bool:
         """Whether a dataset is asserted later than it was retracted."""
         asserted = self._facts.dz.get(dataset, 0)
         return asserted > 0 and asserted > self._retracted(dataset)
 
-    def _retracted(self, dataset: bytes) -> int:
+    def _retracted(self, dataset: bytes) -> float:
         record = self._facts.ds.get(dataset)
-        return DatasetRecord.unpack(record).retracted_us if record is not None else 0
+        return retracted_us(record) if record is not None else 0.0
 
-    def _text(self, key: bytes) -> str:
-        name = self._name_of(key) if key not in (b"", _NOBODY) else None
-        return str(name) if name is not None else ""
+    def _text(self, key: bytes) -> bytes:
+        named = self._name_of(key) if key and key != _NOBODY else None
+        return named.wire_text if named is not None else _EMPTY
 
-    def _core(self, key: bytes, version: int) -> GraphDelta | None:
-        name, packed = self._name_of(key), self._facts.ds.get(key)
-        if name is None or packed is None:
+    def _framed(
+        self,
+        prefix: str,
+        named: Named,
+        version: int,
+        kind: bytes,
+        present: bool,
+        event_id: bytes | None,
+        run_id: bytes | None,
+        first_seen_us: int,
+        last_seen_us: int,
+        body: bytes,
+    ) -> Image:
+        key = prefix + named.barred
+        datum = write_image(
+            free_text(key), version, kind, present, self._as_of_us, event_id, run_id, named.wire, NOWHERE, _NO_EDGE,
+            first_seen_us, last_seen_us, body,
+        )  # fmt: skip
+        return key, delta_frame() + datum
+
+    def _core(self, key: bytes, version: int) -> Image | None:
+        named, packed = self._name_of(key), self._facts.ds.get(key)
+        if named is None or packed is None:
             return None
         record = DatasetRecord.unpack(packed)
         sv, mv = self._facts.sv.get(key), self._facts.mv.get(key)
-        return GraphDelta(
-            key=f"DATASET|CORE|{name.namespace}|{name.name}",
-            version=version,
-            entity=Entity.DATASET,
-            aspect=Aspect.CORE,
-            present=self.present(key),
-            as_of_us=self._as_of_us,
-            event_id=_known(record.first_event_id),
-            namespace=name.namespace,
-            name=name.name,
-            first_seen_us=record.first_seen_us,
-            last_seen_us=_minute(self._facts.dz.get(key, 0)),
-            dataset=DatasetCore(
-                first_read_us=record.first_read_us,
-                first_written_us=record.first_written_us,
-                retracted_at_us=record.retracted_us,
-                truncated_at_us=record.truncated_us,
-                first_touched_by=self._text(record.first_job),
-                schema_version=unpack_schema_version(sv) if sv is not None else "",
-                renamed_to=self._text(unpack_successor(mv)) if mv is not None else "",
-            ),
+        body = core_body(
+            (record.first_read_us, record.first_written_us, record.retracted_us, record.truncated_us),
+            self._text(record.first_job),
+            unpack_schema_version(sv) if sv is not None else "",
+            self._text(unpack_successor(mv)) if mv is not None else _EMPTY,
         )
+        return self._framed(
+            "DATASET|CORE|", named, version, _DATASET_CORE, self.present(key), _known(record.first_event_id), None,
+            record.first_seen_us, _minute(self._facts.dz.get(key, 0)), body,
+        )  # fmt: skip
 
-    def _freshness(self, key: bytes, version: int) -> GraphDelta | None:
-        name, packed = self._name_of(key), self._facts.fr.get(key)
-        if name is None or packed is None:
+    def _freshness(self, key: bytes, version: int) -> Image | None:
+        named, packed = self._name_of(key), self._facts.fr.get(key)
+        if named is None or packed is None:
             return None
         record = FreshnessRecord.unpack(packed)
-        return GraphDelta(
-            key=f"DATASET|FRESHNESS|{name.namespace}|{name.name}",
-            version=version,
-            entity=Entity.DATASET,
-            aspect=Aspect.FRESHNESS,
-            present=self.present(key),
-            as_of_us=self._as_of_us,
-            event_id=_known(record.event_id),
-            run_id=_known(record.run_id),
-            namespace=name.namespace,
-            name=name.name,
-            freshness=Freshness(
-                last_write_us=record.last_write_us,
-                data_through_us=record.data_through_us,
-                last_failure_us=record.last_failure_us,
-                idle_through_us=record.idle_through_us,
-                written_by=self._text(record.job),
-            ),
+        body = freshness_body(
+            (record.last_write_us, record.data_through_us, record.last_failure_us, record.idle_through_us),
+            self._text(record.job),
         )
+        return self._framed(
+            "DATASET|FRESHNESS|", named, version, _DATASET_FRESHNESS, self.present(key), _known(record.event_id),
+            _known(record.run_id), 0, 0, body,
+        )  # fmt: skip
 
-    def _job(self, key: bytes, version: int) -> GraphDelta | None:
-        name, packed = self._name_of(key), self._facts.job.get(key)
-        if name is None or packed is None:
+    def _job(self, key: bytes, version: int) -> Image | None:
+        named, packed = self._name_of(key), self._facts.job.get(key)
+        if named is None or packed is None:
             return None
         record = JobRecord.unpack(packed)
-        return GraphDelta(
-            key=f"JOB|CORE|{name.namespace}|{name.name}",
-            version=version,
-            entity=Entity.JOB,
-            aspect=Aspect.CORE,
-            present=True,
-            as_of_us=self._as_of_us,
-            event_id=_known(record.first_event_id),
-            namespace=name.namespace,
-            name=name.name,
-            first_seen_us=record.first_seen_us,
-            last_seen_us=_minute(self._facts.jz.get(key, 0)),
-        )
+        return self._framed(
+            "JOB|CORE|", named, version, _JOB_CORE, True, _known(record.first_event_id), None, record.first_seen_us,
+            _minute(self._facts.jz.get(key, 0)), PLAIN,
+        )  # fmt: skip
 
-    def _edge(self, key: bytes, version: int) -> GraphDelta | None:
+    def _edge(self, key: bytes, version: int) -> Image | None:
         kind, source, target = split_edge_key(key)
         packed = self._facts.edge.get(key)
         from_, to = self._name_of(source), self._name_of(target)
@@ -270,76 +285,36 @@ class Painter:
             return None
         record = EdgeRecord.unpack(packed)
         asserted = self._facts.ez.get(key, 0)
-        return GraphDelta(
-            key=f"EDGE|{_EDGES[kind].value}|{from_.namespace}|{from_.name}|{to.namespace}|{to.name}",
-            version=version,
-            entity=Entity.EDGE,
-            aspect=Aspect.CORE,
-            present=all(asserted > self._retracted(end) for end in dataset_ends(key)),
-            as_of_us=self._as_of_us,
-            event_id=_known(record.event_id),
-            run_id=_known(record.run_id),
-            namespace=from_.namespace,
-            name=from_.name,
-            to_namespace=to.namespace,
-            to_name=to.name,
-            edge=_EDGES[kind],
-            first_seen_us=record.first_seen_us,
-            last_seen_us=_minute(asserted),
-        )
+        said = _EDGES[kind]
+        text = f"EDGE|{said}|{from_.barred}|{to.barred}"
+        datum = write_image(
+            free_text(text), version, _EDGE_CORE, all(asserted > self._retracted(end) for end in dataset_ends(key)),
+            self._as_of_us, _known(record.event_id), _known(record.run_id), from_.wire, to.wire, EDGES[said],
+            record.first_seen_us, _minute(asserted), PLAIN,
+        )  # fmt: skip
+        return text, delta_frame() + datum
 
-    def _alias(self, pair: bytes, version: int) -> GraphDelta | None:
+    def _alias(self, pair: bytes, version: int) -> Image | None:
         one, other = self._name_of(pair[:KEY_BYTES]), self._name_of(pair[KEY_BYTES:])
         packed = self._facts.al.get(pair)
         if packed is None or one is None or other is None:
             return None
         record = AliasRecord.unpack(packed)
-        return GraphDelta(
-            key=f"ALIAS|{one.namespace}|{one.name}|{other.namespace}|{other.name}",
-            version=version,
-            entity=Entity.ALIAS,
-            aspect=Aspect.CORE,
-            present=record.present,
-            as_of_us=self._as_of_us,
-            namespace=one.namespace,
-            name=one.name,
-            to_namespace=other.namespace,
-            to_name=other.name,
-            last_seen_us=_minute(record.asserted_us),
-        )
+        text = f"ALIAS|{one.barred}|{other.barred}"
+        datum = write_image(
+            free_text(text), version, _ALIAS_CORE, record.present, self._as_of_us, None, None, one.wire, other.wire,
+            _NO_EDGE, 0, _minute(record.asserted_us), PLAIN,
+        )  # fmt: skip
+        return text, delta_frame() + datum
 
-    def _status(self, member: bytes, version: int) -> GraphDelta | None:
-        name, packed = self._name_of(member[1:]), self._facts.st.get(member)
-        if name is None or packed is None:
+    def _status(self, member: bytes, version: int) -> Image | None:
+        named, packed = self._name_of(member[1:]), self._facts.st.get(member)
+        if named is None or packed is None:
             return None
-        entity = Entity.JOB if member[:1] == b"j" else Entity.DATASET
-        return GraphDelta(
-            key=f"{entity.value}|STATUS|{name.namespace}|{name.name}",
-            version=version,
-            entity=entity,
-            aspect=Aspect.STATUS,
-            present=True,
-            as_of_us=self._as_of_us,
-            namespace=name.namespace,
-            name=name.name,
-            status=status_of(JudgedRecord.unpack(packed)),
-        )
-
-
-def runs_delta(name: Name, runs: Runs, version: int, as_of_us: int, run_id: bytes | None) -> GraphDelta:
-    """The image of a job's runs."""
-    return GraphDelta(
-        key=f"JOB|RUNS|{name.namespace}|{name.name}",
-        version=version,
-        entity=Entity.JOB,
-        aspect=Aspect.RUNS,
-        present=True,
-        as_of_us=as_of_us,
-        run_id=run_id,
-        namespace=name.namespace,
-        name=name.name,
-        runs=runs,
-    )
+        body = status_body(status_of(JudgedRecord.unpack(packed)))
+        if member[:1] == b"j":
+            return self._framed("JOB|STATUS|", named, version, _JOB_STATUS, True, None, None, 0, 0, body)
+        return self._framed("DATASET|STATUS|", named, version, _DATASET_STATUS, True, None, None, 0, 0, body)
 
 
 def status_of(record: JudgedRecord) -> Status:

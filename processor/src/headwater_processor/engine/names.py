@@ -6,6 +6,21 @@ from collections.abc import Callable, Iterable
 
 from headwater_processor.state.layout import unpack_name
 from headwater_schemas.events import Name
+from headwater_schemas.wire_delta import free_text
+
+
+class Named:
+    """A name, and what images show of it: encoded once, shown often."""
+
+    __slots__ = ("barred", "name", "text", "wire", "wire_text")
+
+    def __init__(self, name: Name) -> None:
+        self.name = name
+        self.text = str(name)
+        self.barred = f"{name.namespace}|{name.name}"
+        """As part of the key of an image."""
+        self.wire = free_text(name.namespace) + free_text(name.name)
+        self.wire_text = free_text(self.text)
 
 
 class NameBook:
@@ -14,24 +29,30 @@ class NameBook:
     def __init__(self, read: Callable[[list[bytes]], list[bytes | None]], names_max: int = 500_000) -> None:
         self._read = read
         self._max = names_max
-        self._known: dict[bytes, Name] = {}
+        self._known: dict[bytes, Named] = {}
 
     def learn(self, keys: Iterable[bytes]) -> None:
         """Ask for those that are not known yet."""
-        missing = [key for key in dict.fromkeys(keys) if key not in self._known]
-        if len(self._known) + len(missing) > self._max:
-            self._known.clear()
+        known = self._known
+        missing = [key for key in set(keys) if key not in known]
+        if len(known) + len(missing) > self._max:
+            known.clear()
         for at in range(0, len(missing), 1000):
             part = missing[at : at + 1000]
             for key, value in zip(part, self._read(part), strict=True):
                 if value is not None:
-                    self._known[key] = unpack_name(value)[1]
+                    known[key] = Named(unpack_name(value)[1])
+
+    def named(self, key: bytes) -> Named | None:
+        """What is known of a key that was learned; None if the state does not know it."""
+        return self._known.get(key)
 
     def get(self, key: bytes) -> Name | None:
         """The name of a key that was learned; None if the state does not know it."""
-        return self._known.get(key)
+        known = self._known.get(key)
+        return known.name if known is not None else None
 
     def text(self, key: bytes) -> str:
         """The name as text; the key as hex if it has none."""
-        name = self._known.get(key)
-        return str(name) if name is not None else key.hex()
+        known = self._known.get(key)
+        return known.text if known is not None else key.hex()

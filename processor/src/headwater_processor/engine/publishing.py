@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 from headwater_processor.adapters.shard_store import Settlement, ShardFence, ShardStore
 from headwater_processor.core.runs import Run, decode_run
-from headwater_processor.engine.images import Facts, Painter, Wanted, parse_names, runs_delta, shard_key
+from headwater_processor.engine.images import Facts, Painter, Wanted, parse_names, shard_key
 from headwater_processor.engine.names import NameBook
 from headwater_processor.state.layout import DatasetRecord, FreshnessRecord, split_edge_key, unpack_successor
 from headwater_processor.state.runs import (
@@ -28,8 +28,7 @@ from headwater_processor.state.runs import (
     run_image,
     unpack_history,
 )
-from headwater_schemas.codec import encode_delta
-from headwater_schemas.deltas import GraphDelta, Runs
+from headwater_schemas.deltas import Runs
 from headwater_schemas.ids import KEY_BYTES, shard_of
 
 log = logging.getLogger(__name__)
@@ -186,16 +185,17 @@ class Drain:
         return list(out)
 
     def _paint(self, shard: Shard, names: list[bytes], facts: Facts, now_us: int) -> list[bytes]:
-        painter = Painter(facts, self._names.get, self.as_of_us)
-        version = max(shard.version + 1, now_us)
+        painter = Painter(facts, self._names.named, self.as_of_us)
+        first = version = max(shard.version + 1, now_us)
         runs: dict[bytes, list[bytes]] = {}
+        send = self._publisher.delta
         for name in names:
             if name[:1] == b"r":
                 runs.setdefault(name[1 : 1 + KEY_BYTES], []).append(name[1:])
                 continue
-            delta = painter.delta(name, version)
-            if delta is not None:
-                self._send(delta)
+            image = painter.image(name, version)
+            if image is not None:
+                send(*image)
                 version += 1
         histories: list[bytes] = []
         for job, keys in runs.items():
@@ -203,16 +203,13 @@ class Drain:
             if history is not None:
                 packed = pack_history(history)
                 histories += (job, packed)
-                name_of_job = self._names.get(job)
-                if name_of_job is not None:
-                    self._send(runs_delta(name_of_job, _runs(history, packed), version, self.as_of_us, keys[-1][12:]))
+                image = painter.runs(job, _runs(history, packed), version, keys[-1][KEY_BYTES:])
+                if image is not None:
+                    send(*image)
                     version += 1
+        self.images += version - first
         shard.version = version
         return histories
-
-    def _send(self, delta: GraphDelta) -> None:
-        self.images += 1
-        self._publisher.delta(delta.key, encode_delta(delta))
 
     def _history(self, job: bytes, keys: list[bytes], facts: Facts, now_us: int) -> JobHistory | None:
         runs = _worth_showing({key: decode_run(facts.run[key][8:]) for key in keys if key in facts.run})

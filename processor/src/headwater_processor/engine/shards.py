@@ -31,13 +31,16 @@ log = logging.getLogger(__name__)
 
 IDLE_S: Final = 0.02
 """How often outboxes are looked at when nobody of this process named anything: another worker may have."""
-PAUSE_SHARE: Final = 2.0
+PAUSE_SHARE: Final = 0.5
 PAUSE_MAX_S: Final = 2.0
-"""After a round the next one waits twice as long as it took, at most two seconds: when much changes, more of it coalesces
-into one image, and publishing takes no more than a third of the thread. A quiet round takes 2 ms, so nobody waits then."""
+"""After a round the next one waits half as long as it took, at most two seconds: when much changes, more of it coalesces
+into one image. A round is mostly waiting (for Kafka's acknowledgement), so this costs little and keeps a proof of a write at
+1,000 events a second at about 20 ms; twice as long a pause cost 32 ms and saved a twentieth of a core."""
 BEHIND_PAUSE_S: Final = 10.0
 """Between rounds while a backlog is read: images of the past are overtaken by the next ones, so they are held back, and as-of
 stands still anyway. The round after the backlog comes at once."""
+BEHIND_FOR_S: Final = 0.5
+"""A backlog that was not heard of for so long is read."""
 ALERTS_MAX: Final = 500
 REARM_STEP: Final = 1000
 OUTBOX_HIGH: Final = 20_000
@@ -99,7 +102,7 @@ class Shards:
         self._swept_at = self._watchdog_at = self._domain_at = 0.0
         self._round = (0.0, 0.0)  # when the last round began and ended
         self._crowded = False
-        self._behind = False
+        self._behind_at = -1e9  # when a backlog was heard of last
         self._started_us = 0
         self.publish_s = self.judge_s = 0.0
         self.moved_at = time.monotonic()
@@ -114,7 +117,7 @@ class Shards:
 
     def named(self, behind: bool = False) -> None:
         """Something was named: look at the outboxes now; `behind`: the worker reads a backlog."""
-        self._behind = behind
+        self._behind_at = time.monotonic() if behind else -1e9
         self._news.set()
 
     def assign(self, partitions: set[int], total: int) -> None:
@@ -224,7 +227,7 @@ class Shards:
     def _next_round(self) -> float:
         """When the next round may begin (monotonic)."""
         began, ended = self._round
-        if self._behind:
+        if time.monotonic() - self._behind_at < BEHIND_FOR_S:
             return ended + BEHIND_PAUSE_S
         return ended + min(PAUSE_MAX_S, PAUSE_SHARE * (ended - began))
 

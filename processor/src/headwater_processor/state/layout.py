@@ -157,6 +157,14 @@ class DatasetRecord:
         )
 
 
+_RETRACTED: Final = struct.Struct(">8xd")
+
+
+def retracted_us(value: bytes) -> float:
+    """When a dataset was retracted, of a value in `ds`, without reading the rest; 0 if it never was."""
+    return float(_RETRACTED.unpack_from(value)[0])
+
+
 @dataclass(frozen=True, slots=True)
 class FreshnessRecord:
     """A value in `fr`. The payload says who proved the last write."""

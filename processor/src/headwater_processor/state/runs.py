@@ -88,7 +88,7 @@ def unpack_run(value: bytes) -> Run:
     """
     try:
         return decode_run(value[RUN_CALL_BYTES:])
-    except msgspec.MsgspecError as error:
+    except ValueError as error:
         raise LayoutError(f"a record of table 'run' cannot be read: {error}") from error
 
 
