@@ -67,8 +67,11 @@ def test_where_all_is_well_the_check_says_so_and_ends(
     kafka: KafkaService, where: dict[str, str], tmp_path: Path
 ) -> None:
     kafka.create_topic(f"{where['HEADWATER_TOPIC_PREFIX']}events", 2)
-    found = done("check", where, tmp_path)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    found = done("check", where | {"TMPDIR": str(temporary)}, tmp_path)
     assert (found.returncode, found.stderr) == (0, "")
+    assert list(temporary.iterdir()) == []
     assert "as they must be" in found.stdout
     other = done("several", where | {"HEADWATER_PROCESSOR__SHARDS": "4"}, tmp_path)
     assert other.returncode == 4

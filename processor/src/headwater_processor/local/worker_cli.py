@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,7 +132,9 @@ def ready_app(settings: Settings) -> App:
         raise translate(error, settings.kafka.bootstrap_servers) from error
     except RedisError as error:
         raise translate_redis(error, settings.redis.url) from error
-    return make_app(worker, Path(tempfile.mkdtemp(prefix="headwater-worker-")))
+    folder = Path(tempfile.mkdtemp(prefix="headwater-worker-"))  # Faust wants one; nothing of ours is in it
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return make_app(worker, folder)
 
 
 def serve_metrics(worker: Worker, settings: Settings) -> HealthServer | None:
