@@ -279,6 +279,53 @@ def test_without_its_topics_a_worker_says_which_command_makes_them(
     assert worker.said("headwater topics create")
 
 
+def test_a_broker_that_does_not_know_the_group_protocol_is_named_with_the_way_out(
+    redis_url: str, tmp_path: Path, kafka: KafkaService
+) -> None:
+    with KafkaServer({"group.coordinator.rebalance.protocols": "classic"}) as server:
+        run = new_run(server.bootstrap_servers, redis_url, kafka.unique("protocol"), tmp_path)
+        Domain(run).create_topics()
+        worker = start_worker(run, PROCESSOR__GROUP_PROTOCOL="consumer")
+        assert worker.ended(30) == 3, worker.log_tail(40)
+        assert worker.said("processor.group_protocol=cooperative")
+        assert not worker.said("Traceback"), worker.log_tail(60)
+        run.stop_workers()
+
+
+def test_settings_that_a_group_protocol_does_not_allow_are_refused_before_the_start(
+    redis_url: str, tmp_path: Path, kafka: KafkaService
+) -> None:
+    run = new_run(kafka.bootstrap_servers, redis_url, kafka.unique("protocol"), tmp_path)
+    worker = start_worker(run, KAFKA__GROUP_PROTOCOL="consumer", KAFKA__SESSION_TIMEOUT_MS="9000")
+    assert worker.ended(30) == 2, worker.log_tail(40)
+    assert worker.said("session.timeout.ms")
+    assert not worker.said("Traceback"), worker.log_tail(60)
+
+
+def test_a_worker_with_a_stopped_partition_survives_that_redis_is_gone_for_a_while(
+    kafka: KafkaService, tmp_path: Path
+) -> None:
+    with RedisServer(["--appendfsync", "everysec"], appendonly=True) as own_redis:
+        domain = Domain(new_run(kafka.bootstrap_servers, own_redis.url, kafka.unique("stops"), tmp_path), PARTITIONS)
+        domain.create_topics()
+        run = domain.run
+        publish_schemas(run, *WRITERS)
+        run.produce(with_bad_ones(good(PARTITIONS * PER_PARTITION, 65), 0.3, 66))
+        worker = start_worker(run, PROCESSOR__BATCH_RECORDS=str(BATCH))
+        try:
+            domain.wait_for_alert("PartitionStopped", AlertState.FIRING, 60)
+            own_redis.stop()
+            until(now_us() + 6_000_000)  # longer than it waits before it asks again whether the partition may go on
+            own_redis.start()
+            assert headwater(run, "worker", "resume", str(BAD_PARTITION)).returncode == 0
+            run.wait_until_quiet(worker)
+            assert worker.leave() == 0
+            assert not worker.said("Traceback"), worker.log_tail(60)
+            assert differences(run) == ""
+        finally:
+            run.stop_workers()
+
+
 @pytest.mark.parametrize("gone", ["kafka", "redis"])
 def test_a_worker_whose_service_went_away_leaves_within_ten_seconds_when_it_is_told(
     gone: str, tmp_path: Path, kafka: KafkaService, redis_url: str

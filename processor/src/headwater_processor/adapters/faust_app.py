@@ -6,8 +6,6 @@ to a poll afterwards is decided by the engine, never by Faust's acknowledgement 
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +49,6 @@ def make_app(worker: Worker, datadir: Path) -> App:
     async def lineage(stream: Any) -> None:
         async for poll in stream:
             worker.submit(poll)
-
-    @app.timer(1.0, name="headwater-watch")  # type: ignore[untyped-decorator]  # Faust leaves it untyped
-    async def watch() -> None:
-        if worker.failed() is not None:
-            # A stage that is gone would keep its partitions without working on them; the group gives them to others.
-            os.kill(os.getpid(), signal.SIGTERM)
 
     return app
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 import time
 from collections import deque
 from concurrent.futures import Future
@@ -25,6 +27,8 @@ from faust.types import TP, ConsumerMessage, Message
 from headwater_processor.engine.intake import Poll
 
 log = logging.getLogger(__name__)
+
+_WATCH_S = 1.0
 
 
 def _complain(told: Future[None]) -> None:
@@ -73,6 +77,16 @@ class Consumer(FaustConsumer):
     async def on_stop(self) -> None:
         """Called by mode when the service stops."""
         await self._running.run_in_executor(None, self.worker.stop)
+
+    @FaustConsumer.task
+    async def _watch(self) -> None:
+        """A stage that is gone would keep its partitions without working on them; the group gives them to others. A task of
+        the consumer, because timers of the app begin only after the first assignment, which may never come then."""
+        while not self.should_stop:
+            await self.sleep(_WATCH_S)
+            if self.worker.failed() is not None:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
 
     def close(self) -> None:
         """Nothing to do: `on_stop` did it."""
