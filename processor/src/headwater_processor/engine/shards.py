@@ -220,6 +220,9 @@ class Shards:
                 self._sweep(judges)
                 self.judge_s += time.thread_time() - started - (self.publish_s - before)
             self._drop_lost()
+        elif time.monotonic() - self._swept_at >= self._settings.sweep_interval_s:
+            self._swept_at = time.monotonic()
+            self._watch_crowd([])
         if not more or time.monotonic() < self._next_round():
             self._news.wait(IDLE_S)
             self._news.clear()
@@ -338,8 +341,10 @@ class Shards:
                 self.moved_at = time.monotonic()
 
     def _watch_crowd(self, judges: list[ShardJudge]) -> None:
-        lengths = self._store.many([("LLEN", self._store.keys("o", j.shard.number)) for j in judges])
-        longest = self.drain.longest = max(lengths, default=0)
+        # The engine waits for outboxes of any shard, with more partitions than shards even for none of its own.
+        lengths = self._store.many([("LLEN", self._store.keys("o", s)) for s in range(self._settings.shards)])
+        self.drain.longest = max((lengths[j.shard.number] for j in judges), default=0)
+        longest = max(lengths)
         if longest > OUTBOX_HIGH and not self._crowded:
             self._crowded = True
             self._on_crowded(True)
