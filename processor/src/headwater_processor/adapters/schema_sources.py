@@ -77,6 +77,8 @@ class WaitingSchemas:
             time.sleep(_STEP_S)
             found = self._sources.resolve(ref)
         if isinstance(found, Rejected):
+            if self.closing and self._clock() < end:
+                raise StoppingError("a schema was still waited for")  # the next owner waits as long as it takes
             if len(self._absent) > _ABSENT_MAX:
                 self._absent.clear()
             self._absent[ref] = self._clock() + _NEGATIVE_S
