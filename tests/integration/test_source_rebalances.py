@@ -123,3 +123,22 @@ def test_partitions_that_come_while_there_is_no_room_wait_with_the_others(kafka:
         assert source.polled == polled
         first.roomy = True
         wait_until(lambda: sum(first.next.values()) == RECORDS, within_s=30, what="everything is read")
+
+
+class Stateless(Reader):
+    """A host whose state cannot be reached."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def take_over(self, partition: int, begin: Begin, session: int) -> Owned | str:
+        self.asked += 1
+        raise ConnectionError("the state is away")
+
+
+def test_a_source_that_cannot_take_a_partition_over_can_be_closed(kafka: KafkaService) -> None:
+    topic = kafka.create_topic(kafka.unique("stateless"), PARTITIONS)
+    host = Stateless()
+    with reading(kafka, topic, host, "cooperative"):
+        wait_until(lambda: host.asked > 2, within_s=30, what="it tries again and again")

@@ -27,7 +27,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from headwater.errors import DeliveryError
 from headwater_processor.engine.intake import PartBatch, Poll
 from headwater_processor.engine.owned import Owned
-from headwater_processor.ports import RawRecord
+from headwater_processor.ports import RawRecord, StoppingError
 
 log = logging.getLogger(__name__)
 
@@ -203,7 +203,10 @@ class KafkaSource:
                 on_revoke=self._guarded(self._on_revoke),
                 on_lost=self._guarded(self._on_lost),
             )
-            self._loop(consumer)
+            try:
+                self._loop(consumer)
+            except StoppingError as error:
+                log.warning("stopped while a partition could not be taken over: %s", error)
             self._leave(consumer)
         except DeliveryError as error:
             self.failed = error  # said by who ends the worker
@@ -350,7 +353,7 @@ class KafkaSource:
         self.rebalances += 1
         committed = self._read_committed(consumer, partitions)
         for each in partitions:
-            each.offset = self._take(consumer, each.partition, committed.get(each.partition, -1))
+            each.offset = self._take(consumer, each.partition, committed.get(each.partition))
         new = {each.partition for each in partitions}
         if self._incremental:
             consumer.incremental_assign(partitions)
@@ -362,19 +365,22 @@ class KafkaSource:
         log.info("assigned %s, owning %s", sorted(new), sorted(self._assigned))
         self._host.rebalanced(set(self._assigned))
 
-    def _take(self, consumer: Consumer, partition: int, committed: int) -> int:
-        """Own a partition; returns where to read. Waits while Redis or the broker cannot be reached."""
+    def _take(self, consumer: Consumer, partition: int, committed: int | None) -> int:
+        """Own a partition; returns where to read. Waits while Redis or the broker cannot be reached, also for a committed
+        offset that is not known: without it an empty Redis would look like a beginning. Raises StoppingError."""
         wait_s = 0.1
         while True:
             self.moved_at = time.monotonic()
             try:
+                if committed is None:
+                    committed = consumer.committed([TopicPartition(self._topic, partition)], 5.0)[0].offset
                 low, high = consumer.get_watermark_offsets(TopicPartition(self._topic, partition), 5.0, cached=False)
                 self._session += 1
                 taken = self._host.take_over(partition, Begin(committed, low, high), self._session)
                 break
             except Exception as error:
                 if self._halt.is_set():
-                    raise
+                    raise StoppingError(str(error)) from error
                 log.warning("cannot take partition %d over yet: %s", partition, error)
                 time.sleep(wait_s)
                 wait_s = min(2.0, wait_s * 2)
@@ -433,7 +439,7 @@ class KafkaSource:
         freed = [p for p in self._stopped if p in self._assigned and self._host.may_resume(p)]
         for partition in dict.fromkeys([*due, *freed]):
             committed = self._read_committed(self._consumer, [TopicPartition(self._topic, partition)])
-            at = self._take(self._consumer, partition, committed.get(partition, -1))
+            at = self._take(self._consumer, partition, committed.get(partition))
             self._seek(partition, at)
             self._regulate({partition})
             if partition in freed and partition not in self._stopped:
