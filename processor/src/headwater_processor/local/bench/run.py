@@ -33,12 +33,12 @@ def run_bench(bench: Bench) -> Figures:
         InterruptedBenchError: somebody wants to stop.
     """
     plan = bench.plan
-    if not is_compiled():
-        bench.say("The hot path runs as plain Python: make compile doubles its speed.")
     try:
         workloads = {name: _workload(bench, name) for name in plan.workloads}
     except redis.RedisError as error:
         raise translate(error, bench.settings.redis.url) from error
+    if not is_compiled():
+        bench.say("The hot path runs as plain Python: make compile doubles its speed.")
     processor = bench.settings.processor
     return {
         "headwater": __version__,
