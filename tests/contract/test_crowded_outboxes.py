@@ -7,10 +7,11 @@ from tests.support.processes import wait_until
 
 from headwater_processor.adapters.shard_store import ShardStore
 from headwater_processor.core.judge_settings import JudgeSettings
-from headwater_processor.engine.shards import OUTBOX_HIGH, Shards, ShardSettings
+from headwater_processor.engine.shards import Shards, ShardSettings
 
 SHARDS = 2
 DOMAIN = "crowded"
+OUTBOX_MAX = 1_000
 
 
 class Nowhere:
@@ -29,12 +30,12 @@ def test_a_worker_that_owns_no_shard_waits_for_the_outboxes_of_others_and_goes_o
     redis_client: redis.Redis, redis_db: str
 ) -> None:
     told: list[bool] = []
-    settings = ShardSettings(SHARDS, DOMAIN, "events", 0.05, 0.05, 30.0, 1.0, JudgeSettings())
+    settings = ShardSettings(SHARDS, DOMAIN, "events", 0.05, 0.05, 30.0, 1.0, OUTBOX_MAX, JudgeSettings())
     shards = Shards(
         ShardStore(redis.Redis.from_url(redis_db), DOMAIN, SHARDS), Nowhere(), settings, on_crowded=told.append
     )
     outbox = f"{{hw:{DOMAIN}}}:o:0"
-    redis_client.rpush(outbox, *[b"name"] * (OUTBOX_HIGH + 1))
+    redis_client.rpush(outbox, *[b"name"] * (OUTBOX_MAX + 1))
     shards.assign({3}, 4)  # four partitions, two shards: none of them is ours
     shards.start()
     try:

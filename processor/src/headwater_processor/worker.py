@@ -166,7 +166,7 @@ class Worker:
             self.publisher,
             ShardSettings(
                 config.rules.shards, config.domain, self.topic, config.freshness_interval_s, config.sweep_interval_s,
-                config.watchdog_interval_s, config.session_timeout_s + 1.0, self._judge_settings(),
+                config.watchdog_interval_s, config.session_timeout_s + 1.0, config.limits.outbox_max, self._judge_settings(),
             ),
             on_crowded=self.engine.outbox_full,
         )  # fmt: skip

@@ -93,3 +93,17 @@ def test_a_policy_that_no_worker_could_read_is_refused_before_anything_starts(
 ) -> None:
     assert run([command, "--set", "policies=nowhere.yaml"]) == 2
     assert "nowhere.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["file", "variable"])
+def test_the_demo_invents_events_in_a_kafka_of_yours_only_if_its_line_says_so(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if where == "file":
+        (tmp_path / "headwater.toml").write_text('[kafka]\nbootstrap_servers = "production:9092"\n')
+    else:
+        monkeypatch.setenv("HEADWATER_KAFKA__BOOTSTRAP_SERVERS", "production:9092")
+    assert run(["demo"]) == 2
+    said = capsys.readouterr().err
+    assert ("headwater.toml" if where == "file" else "HEADWATER_KAFKA__BOOTSTRAP_SERVERS") in said
+    assert "--kafka" in said

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import annotated_types
 import pytest
 
 from headwater.cli.context import Invocation
@@ -13,7 +12,6 @@ from headwater.runtime import discovery
 from headwater.runtime.models import ProcessorSettings, Settings
 from headwater_processor.core.plan import Rules
 from headwater_processor.engine.engine import Limits
-from headwater_processor.engine.shards import OUTBOX_HIGH, OUTBOX_LOW
 from headwater_processor.local.worker_cli import arguments_for_children, worker_config
 
 
@@ -33,9 +31,12 @@ def test_the_bound_of_the_outboxes_becomes_a_limit() -> None:
     assert config.limits.outbox_max == 6_000
 
 
-def test_the_outboxes_cannot_be_bounded_beyond_what_their_readers_watch_for() -> None:
-    bounds = ProcessorSettings.model_fields["outbox_max"].metadata
-    assert bounds == [annotated_types.Ge(OUTBOX_LOW), annotated_types.Le(OUTBOX_HIGH)]
+@pytest.mark.parametrize(("domain", "given", "group"), [
+    ("default", "", "headwater"), ("shop", "", "headwater-shop"), ("shop", "mine", "mine"),
+])  # fmt: skip
+def test_each_domain_has_a_consumer_group_of_its_own(domain: str, given: str, group: str) -> None:
+    config = worker_config(Settings(domain=domain, processor=ProcessorSettings(group=given)))
+    assert (config.group, config.consumer["group.id"]) == (group, group)
 
 
 def test_children_are_told_where_the_running_stack_is_that_was_found(

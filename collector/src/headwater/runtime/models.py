@@ -57,7 +57,7 @@ class LogSettings(Section):
 class ProcessorSettings(Section):
     """How events are judged and batched; `runtime.setting_words` says what each key means. Times are milliseconds."""
 
-    group: Text = "headwater"
+    group: str = ""
     group_protocol: Literal["eager", "cooperative", "consumer"] = "cooperative"
     session_timeout_ms: PositiveMillis = 6_000
     shards: Annotated[int, Field(ge=1, le=256)] = 16
@@ -84,7 +84,7 @@ class ProcessorSettings(Section):
     bad_share_max: Annotated[float, Field(gt=0, le=1)] = 0.05
     bad_window_ms: PositiveMillis = 60_000
     bad_min_records: Annotated[int, Field(ge=1)] = 1_000
-    outbox_max: Annotated[int, Field(ge=5_000, le=20_000)] = 20_000
+    outbox_max: Annotated[int, Field(ge=1_000, le=1_000_000)] = 20_000
 
     schema_wait_ms: Millis = 5_000
     batch_records: Annotated[int, Field(ge=1, le=100_000)] = 4_000
@@ -103,3 +103,9 @@ class Settings(Section):
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     processor: ProcessorSettings = Field(default_factory=ProcessorSettings)
+
+    @property
+    def consumer_group(self) -> str:
+        """The Kafka consumer group of the workers. Workers of one group share the partitions among them, so each domain has
+        one of its own."""
+        return self.processor.group or ("headwater" if self.domain == "default" else f"headwater-{self.domain}")

@@ -25,6 +25,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from headwater.errors import DeliveryError
+from headwater_processor.core import stops
 from headwater_processor.engine.intake import PartBatch, Poll
 from headwater_processor.engine.owned import Owned
 from headwater_processor.ports import RawRecord, StoppingError
@@ -285,7 +286,7 @@ class KafkaSource:
             raise DeliveryError(said, remedy=self._fatal_remedy(), retriable=False)
         log.warning("consumer: %s", error.str())
         if error.code() == KafkaError._AUTO_OFFSET_RESET and partition in self._assigned and partition is not None:
-            reason = f"the log no longer holds the offset to read next ({error.str()})"
+            reason = stops.offset_gone(error.str())
             self._hold(partition, reason)
             self._host.held(partition, reason)
 

@@ -35,6 +35,16 @@ def lost_records(first: int, low: int) -> str:
     return f"records {first} to {low - 1} {_LOST}"
 
 
+def offset_gone(said: str) -> str:
+    """The broker has no such offset any more; `said` are its words."""
+    return f"the log {_NO_OFFSET} to read next ({said})"
+
+
+def bad_records(partition: int, before: int, share_max: float) -> str:
+    """Too many records before offset `before` are no events."""
+    return f"more than {share_max:.0%} of the records of partition {partition} before offset {before} {_CANNOT_BE_READ}"
+
+
 def of_bad_records(reason: str) -> bool:
     """Whether a partition stopped for the records' sake."""
     return _CANNOT_BE_READ in reason
@@ -61,7 +71,7 @@ def remedy(reason: str, resume: str) -> str:
     if _OTHER_LOG in reason:
         return (
             "The state cannot go on with this log. Is it the right Kafka (--kafka)? Else stop the workers and begin anew: "
-            "in another --domain (with a processor.group of its own), or in this one without its keys ({hw:DOMAIN}:*), "
+            "in another --domain, or in this one without its keys ({hw:DOMAIN}:*), "
             "with headwater worker --set processor.on_empty_state=earliest"
         )
     if _LOST in reason or _NO_OFFSET in reason:

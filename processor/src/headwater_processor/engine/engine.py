@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from headwater_processor.core import stops
 from headwater_processor.core.decode import BatchDecoder
 from headwater_processor.core.plan import Knowledge, PartitionPlanner, Plan, Rules
 from headwater_processor.engine.intake import PartBatch, Poll
@@ -263,10 +264,7 @@ class Engine:
         )  # fmt: skip
         if not exceeded or part.first < owned.fence.pass_bad_until:
             return False
-        reason = (
-            f"more than {limits.bad_share_max:.0%} of the records of partition {part.partition} before offset {part.next} "
-            "cannot be read"
-        )
+        reason = stops.bad_records(part.partition, part.next, limits.bad_share_max)
         owned.stopped = reason
         owned.dead = True
         self._on_stopped(owned, reason)

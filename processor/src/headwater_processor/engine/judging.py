@@ -16,6 +16,7 @@ import msgspec
 
 from headwater_processor.adapters.shard_store import ShardStore, Writes
 from headwater_processor.core import alerts as machines_codec
+from headwater_processor.core import stops
 from headwater_processor.core.alerts import Machine
 from headwater_processor.core.judge import (
     EmitterFacts,
@@ -323,7 +324,7 @@ class Judging:
             )
         ]
         for partition, (since_us, reason) in stopped.items():
-            resume = f"headwater worker resume {partition}"
+            resume = stops.resume_command(partition)
             results.append(judge_partition(self._topic, partition, since_us, reason, resume, now_us, judge.machines))
         for result in results:
             machines.update(result.machines)

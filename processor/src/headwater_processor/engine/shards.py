@@ -43,8 +43,8 @@ BEHIND_FOR_S: Final = 0.5
 """A backlog that was not heard of for so long is read."""
 ALERTS_MAX: Final = 500
 REARM_STEP: Final = 1000
-OUTBOX_HIGH: Final = 20_000
-OUTBOX_LOW: Final = 5_000
+OUTBOX_LOW_SHARE: Final = 0.25
+"""A crowd is over when the longest outbox has shrunk to this share of what is too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ class ShardSettings:
     sweep_interval_s: float
     watchdog_interval_s: float
     retake_s: float
+    outbox_max: int
     judge: JudgeSettings
 
 
@@ -345,9 +346,9 @@ class Shards:
         lengths = self._store.many([("LLEN", self._store.keys("o", s)) for s in range(self._settings.shards)])
         self.drain.longest = max((lengths[j.shard.number] for j in judges), default=0)
         longest = max(lengths)
-        if longest > OUTBOX_HIGH and not self._crowded:
+        if longest > self._settings.outbox_max and not self._crowded:
             self._crowded = True
             self._on_crowded(True)
-        elif longest < OUTBOX_LOW:
+        elif longest <= OUTBOX_LOW_SHARE * self._settings.outbox_max:
             self._crowded = False
             self._on_crowded(False)

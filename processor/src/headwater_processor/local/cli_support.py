@@ -133,18 +133,35 @@ class OwnStack:
         return self.settings.kafka.model_copy(update={"bootstrap_servers": bootstrap_servers})
 
 
-def own_stack(context: click.Context) -> OwnStack:
+def own_stack(context: click.Context, *, on_the_line: bool = False) -> OwnStack:
     """Kafka and Redis only where somebody named them (file, environment or flag); a running stack is not used.
 
+    Args:
+        context: of the command.
+        on_the_line: whether they must be named by the command line itself.
+
     Raises:
-        UsageError: settings are wrong, or are credentials for a service that was not named.
+        UsageError: settings are wrong, or are credentials for a service that was not named, or name one elsewhere than
+            they may.
         RefusedError: a policy of the settings is wrong.
     """
     told = invocation(context)
     loaded = told.loaded(discover=False)
+    if on_the_line and told.config is None:
+        _refuse_what_the_line_does_not_say({k: o for k, o in loaded.origins.items() if k not in told.flags})
     _refuse_credentials_of_nobody(loaded.origins)
     read_policies(loaded.settings.policies)  # a worker would die of it, out of sight
     return OwnStack(loaded.settings, frozenset(loaded.origins), tuple(told.as_arguments()))
+
+
+def _refuse_what_the_line_does_not_say(origins: Mapping[str, str]) -> None:
+    for key, name, flag in (("kafka.bootstrap_servers", "Kafka", "--kafka"), ("redis.url", "Redis", "--redis")):
+        if key in origins:
+            raise UsageError(
+                f"{origins[key]} names a {name}, and invented events would go there",
+                remedy=f"say so with {flag}, or try it elsewhere: in a folder without headwater.toml, without HEADWATER_ "
+                "variables, where it runs its own Kafka and Redis",
+            )
 
 
 def _refuse_credentials_of_nobody(origins: Mapping[str, str]) -> None:

@@ -40,7 +40,7 @@ _EPILOG = """\b
 Examples:
   headwater demo                    until Ctrl-C
   headwater demo --duration 90      stops by itself
-  headwater demo --kafka broker:9092 --domain demo --set topic_prefix=demo. --set processor.group=demo
+  headwater demo --kafka broker:9092 --domain demo --set topic_prefix=demo.
 
 \b
 Exit codes: 0 stopped, 2 wrong usage or settings, 3 something did not start or died.
@@ -58,10 +58,10 @@ def demo(context: click.Context, workers: int, duration: int) -> None:
     """Run Headwater with a living example: a web shop whose data goes wrong in three ways within a minute.
 
     Everything runs on this machine, in memory, and needs nothing else. Look at it with other headwater commands from
-    another terminal; they find the demo by themselves. A Kafka or Redis that a settings file, a variable or a flag names
-    is used instead of its own: then the shop's events go there.
+    another terminal; they find the demo by themselves. A Kafka or Redis that --kafka, --redis or --config names is used
+    instead of its own: then the shop's events go there. One that only headwater.toml or a variable names is refused.
     """
-    told = own_stack(context)
+    told = own_stack(context, on_the_line=True)
     settings, domain, prefix = told.settings, told.settings.domain, told.settings.topic_prefix
     launcher = worker_launcher(domain, told.arguments, patience(told))
     stack = Stack(local_topics(prefix), launcher, workers=workers, kafka=told.kafka, redis_url=told.redis_url)

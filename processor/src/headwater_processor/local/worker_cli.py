@@ -49,9 +49,9 @@ def worker_config(settings: Settings) -> WorkerConfig:
     from headwater_processor.worker import WorkerConfig
 
     p = settings.processor
-    client_id = f"headwater-{os.getpid()}"
+    client_id, group = f"headwater-{os.getpid()}", settings.consumer_group
     consumer = consumer_config(
-        settings.kafka, group=p.group, protocol=p.group_protocol, session_timeout_ms=p.session_timeout_ms, client_id=client_id
+        settings.kafka, group=group, protocol=p.group_protocol, session_timeout_ms=p.session_timeout_ms, client_id=client_id
     )  # fmt: skip
     fetching = {"queued.min.messages": 30_000, "queued.max.messages.kbytes": 32_768, "fetch.queue.backoff.ms": 5,
                 "max.poll.interval.ms": 60_000}  # fmt: skip
@@ -63,7 +63,7 @@ def worker_config(settings: Settings) -> WorkerConfig:
         client=client_config(settings.kafka, client_id=client_id),
         redis_client=lambda: connect(settings.redis),
         bootstrap_servers=settings.kafka.bootstrap_servers,
-        group=p.group,
+        group=group,
         domain=settings.domain,
         topic_prefix=settings.topic_prefix,
         registry={"url": settings.registry.url} if settings.registry.url else None,
