@@ -32,8 +32,12 @@ demo: $(INSTALLED) ## Run the whole system on this machine and watch it live; Ct
 test: $(INSTALLED) ## Run the tests; ARGS="-k freshness" chooses, ARGS=--require-services allows no skip
 	@$(BIN)/python -m pytest $(ARGS)
 
-faults: $(INSTALLED) ## Kill, freeze and cut off workers, Redis and Kafka, and compare with the oracle (about 15 minutes)
+faults: $(INSTALLED) ## Kill, freeze, cut off; RUNS=100 SEED=1: seeded schedules of faults, half a minute each
+ifdef RUNS
+	@$(BIN)/python -m tests.support.lab --seed $(or $(SEED),1) --runs $(RUNS) $(ARGS)
+else
 	@$(BIN)/python -m pytest tests/faults --require-services $(ARGS)
+endif
 
 lint: $(INSTALLED) ## Look for mistakes and for code that is not formatted
 	@$(BIN)/ruff check .

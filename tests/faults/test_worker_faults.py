@@ -125,16 +125,16 @@ def test_under_the_other_group_protocols_workers_come_and_go_and_nothing_is_lost
     run: Run, setting: dict[str, str]
 ) -> None:
     run.create_topics(PARTITIONS)
-    first = start_worker(run, **setting)
+    first = start_worker(run, failing=False, **setting)
     with in_thread(lambda: run.produce(paced(records(39).records(), per_second=2_000))):
         run.wait_for_offset(first, EVENTS // 8)
-        second = start_worker(run, **setting)
+        second = start_worker(run, failing=False, **setting)
         wait_until(
             lambda: second.said("owning [") and not second.said("owning [0, 1, 2, 3]"), within_s=30, what="a share"
         )
         run.wait_for_offset(second, EVENTS // 2)
         assert first.leave() == 0
-        third = start_worker(run, **setting)
+        third = start_worker(run, failing=False, **setting)
         run.wait_for_offset(second, EVENTS * 3 // 4)
         second.kill()
     run.wait_until_quiet(third)

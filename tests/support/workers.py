@@ -28,6 +28,7 @@ from headwater_schemas.events import DatasetUse, EventType, LineageEvent, Name
 from headwater_schemas.policies import Policy
 
 HEADWATER: Final = str(Path(sys.executable).with_name("headwater"))
+ROOT: Final = Path(__file__).resolve().parents[2]
 LEAVES_WITHIN_S: Final = 10.0
 QUIET: Final = {"HEADWATER_METRICS__ENABLED": "false"}
 """Several workers of one host would want the same port."""
@@ -67,8 +68,9 @@ class WorkerProcess(ChildServer):
         return self.log.read_text(errors="replace").count(text) if self.log.exists() else 0
 
 
-def start_worker(run: Run, **settings: str) -> WorkerProcess:
-    """A worker of the run's domain. `settings` are environment variables without their prefix."""
+def start_worker(run: Run, *, failing: bool = False, **settings: str) -> WorkerProcess:
+    """A worker of the run's domain. `settings` are environment variables without their prefix; `failing`: one that
+    understands those of `tests.support.failing_worker` too."""
     environment = {
         "HEADWATER_KAFKA__BOOTSTRAP_SERVERS": run.where.bootstrap,
         "HEADWATER_REDIS__URL": run.where.redis_url,
@@ -81,7 +83,10 @@ def start_worker(run: Run, **settings: str) -> WorkerProcess:
     }
     given = [f"{name}={value}" for name, value in environment.items()]
     log = run.folder / f"worker-{len(run.workers)}.log"
-    worker = WorkerProcess(["/usr/bin/env", *given, HEADWATER, "worker"], log)
+    command = [sys.executable, "-m", "tests.support.failing_worker"] if failing else [HEADWATER]
+    if failing:
+        given.append(f"PYTHONPATH={os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])}")
+    worker = WorkerProcess(["/usr/bin/env", *given, *command, "worker"], log)
     worker.start(lambda: True, within_s=5)
     run.workers.append(worker)
     return worker

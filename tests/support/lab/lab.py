@@ -1,0 +1,466 @@
+"""One run of the laboratory: a stream, workers, what the schedule does to them, and what was found afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import redis
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.cimpl import NewPartitions
+from tests.support.kafka_server import KafkaServer
+from tests.support.lab.schedule import PROTOCOLS, Schedule, Step
+from tests.support.oracle.drive import POLICIES, Run
+from tests.support.oracle.generator import Generator
+from tests.support.oracle.records import Options, Record, policy_records
+from tests.support.oracle.topics import end_offsets, produce
+from tests.support.oracle.world import spellings
+from tests.support.processes import wait_until
+from tests.support.redis_server import RedisServer
+from tests.support.workers import WorkerProcess, differences, new_run, start_worker
+
+PARTITIONS: Final = 4
+SESSION_S: Final = 6.0
+QUIET_WITHIN_S: Final = 120.0
+RSS_MAX_BYTES: Final = 600 * 1024 * 1024
+"""Far above what a run of this size needs: a bound for what must not grow."""
+STEP_WITHIN_S: Final = 60.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What was found after a run; empty `faults` when everything holds."""
+
+    schedule: Schedule
+    faults: list[str] = field(default_factory=list)
+    reached: dict[str, bool] = field(default_factory=dict)
+    """Each step, and whether it took place: a point may not be passed so often."""
+    seconds: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        return not self.faults
+
+
+class Stream:
+    """The producer: a part at once, the rest at a pace, in a thread. Its ledger is what Kafka acknowledged."""
+
+    def __init__(self, run: Run, schedule: Schedule) -> None:
+        self._run = run
+        self._schedule = schedule
+        self._records = Generator(Options(schedule.events, schedule.seed, PARTITIONS)).records()
+        self.sent = 0
+        self.acknowledged: dict[int, int] = {}
+
+    def preload(self) -> None:
+        """What is there before the first worker."""
+        self._note(self._run.produce(self._counted(int(self._schedule.events * self._schedule.preloaded))))
+
+    def rest(self) -> None:
+        """All others, at their pace."""
+        self._note(self._run.produce(self._paced()))
+
+    def more(self, records: list[Record]) -> None:
+        """Others beside them."""
+        self._note(self._run.produce(records))
+
+    def _note(self, counts: Mapping[int, int]) -> None:
+        for partition, count in counts.items():
+            self.acknowledged[partition] = self.acknowledged.get(partition, 0) + count
+
+    def _counted(self, count: int | None = None) -> Iterator[Record]:
+        for record in islice(self._records, count):
+            self.sent += 1
+            yield record
+
+    def _paced(self) -> Iterator[Record]:
+        start, before = time.monotonic(), self.sent
+        for record in self._counted():
+            ahead_s = start + (self.sent - before) / self._schedule.per_second - time.monotonic()
+            if ahead_s > 0.05:
+                time.sleep(ahead_s)
+            yield record
+
+
+class Lab:
+    """The services and workers of one run, and everything that can be done to them."""
+
+    def __init__(self, schedule: Schedule, kafka: KafkaServer, own_redis: RedisServer, folder: Path) -> None:
+        self.schedule = schedule
+        self.kafka = kafka
+        self.redis = own_redis
+        domain = f"lab-{schedule.seed}-{os.getpid()}-{time.time_ns() % 1_000_000}"
+        self.run = new_run(kafka.bootstrap_servers, own_redis.url, domain, folder)
+        self.settings = {**PROTOCOLS[schedule.protocol], **schedule.settings}
+        self.stream = Stream(self.run, schedule)
+        self.found: list[str] = []
+        self._pool = ThreadPoolExecutor(1)
+        self._streaming: Future[None] | None = None
+
+    # ---- life ------------------------------------------------------------------------------------------------------
+
+    def go(self) -> Outcome:
+        """The whole run."""
+        began = time.monotonic()
+        outcome = Outcome(self.schedule)
+        try:
+            self.run.create_topics(PARTITIONS)
+            self.stream.preload()
+            for _ in range(self.schedule.workers):
+                self.start()
+            self._streaming = self._pool.submit(self.stream.rest)
+            for number, step in enumerate(self.schedule.steps, 1):
+                wait_until(lambda share=step.at: self._sent_share() >= share, within_s=300, what=str(step))  # type: ignore[misc]  # bound now
+                outcome.reached[f"{number} {step}"] = ACTS[step.fault](self, step)
+            self._streaming.result(300)
+            self._compare()
+        except (AssertionError, RuntimeError, TimeoutError) as error:
+            self.found.append(f"{type(error).__name__}: {error}")
+        finally:
+            for worker in self.workers():
+                worker.kill()
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        self._read_logs()
+        outcome.faults = self.found
+        outcome.seconds = time.monotonic() - began
+        return outcome
+
+    def _compare(self) -> None:
+        if not self.workers():
+            self.start()
+        self.run.wait_until_quiet(self.workers()[0], QUIET_WITHIN_S)
+        for worker in self.workers():
+            peak = _peak_rss_bytes(worker.pid)
+            if peak > RSS_MAX_BYTES:
+                self.found.append(f"a worker took {peak:,} bytes of memory")
+        for worker in self.workers():
+            self.leave(worker)
+        ends = end_offsets(self.run.where.bootstrap, self.run.where.events)
+        for partition, count in self.stream.acknowledged.items():
+            # A retry of an idempotent producer leaves no second copy: what was acknowledged is there, once.
+            if ends[partition] != count:
+                self.found.append(f"partition {partition} holds {ends[partition]} records, {count} were acknowledged")
+        told = differences(self.run)
+        if told:
+            self.found.append(told)
+
+    def _sent_share(self) -> float:
+        if self._streaming is not None and self._streaming.done():
+            self._streaming.result()
+            return 1.0
+        return self.stream.sent / self.schedule.events
+
+    def _read_logs(self) -> None:
+        for worker in self.run.workers:
+            if "Traceback" in worker.log.read_text(errors="replace"):
+                self.found.append(f"a traceback in {worker.log}:\n{worker.log_tail(30)}")
+
+    # ---- workers ---------------------------------------------------------------------------------------------------
+
+    def workers(self) -> list[WorkerProcess]:
+        """Those that run."""
+        return [worker for worker in self.run.workers if isinstance(worker, WorkerProcess) and worker.running]
+
+    def start(self, **more: str) -> WorkerProcess:
+        """One more worker; with `FAILPOINT` or `CLOCK_SHIFT_S` one that fails."""
+        return start_worker(self.run, failing=bool(more), **self.settings, **more)
+
+    def leave(self, worker: WorkerProcess) -> None:
+        """SIGTERM, and it must do as it is told."""
+        code = worker.leave()
+        if code != 0:
+            self.found.append(f"a worker that was told to leave exited with {code}:\n{worker.log_tail(30)}")
+
+    def only(self, **more: str) -> WorkerProcess:
+        """A worker that fails, and no other: it gets everything there is."""
+        before = self.workers()
+        failing = self.start(**more)
+        wait_until(lambda: failing.said("assigned [") or not failing.running, within_s=60, what="it is a member")
+        for worker in before:
+            self.leave(worker)
+        return failing
+
+    def away(self, worker: WorkerProcess, within_s: float) -> bool:
+        """Whether it ends by itself in time."""
+        with contextlib.suppress(TimeoutError):
+            wait_until(lambda: not worker.running, within_s=within_s, what="its end")
+        return not worker.running
+
+
+def run_schedule(schedule: Schedule, kafka: KafkaServer, folder: Path, binary: str | None = None) -> Outcome:
+    """One run on a Redis of its own; the folder is removed if everything holds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with RedisServer(appendonly=schedule.durable, binary=binary) as own:
+        outcome = Lab(schedule, kafka, own, folder).go()
+    if outcome.good:
+        shutil.rmtree(folder, ignore_errors=True)
+    return outcome
+
+
+def _peak_rss_bytes(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+# ---- what can be done ----------------------------------------------------------------------------------------------
+
+
+def _pick(lab: Lab, step: Step) -> WorkerProcess:
+    workers = lab.workers() or [lab.start()]
+    return workers[step.number % len(workers)]
+
+
+def _kill(lab: Lab, step: Step) -> bool:
+    _pick(lab, step).kill()
+    time.sleep(step.seconds * 4 * (step.number % 2))
+    lab.start()
+    return True
+
+
+def _tell_to_leave(lab: Lab, step: Step) -> bool:
+    worker = _pick(lab, step)
+    if step.number % 2:
+        lab.start()
+    lab.leave(worker)
+    if not lab.workers():
+        lab.start()
+    return True
+
+
+def _freeze(lab: Lab, step: Step) -> bool:
+    worker = _pick(lab, step)
+    worker.freeze()
+    if step.number % 2:
+        lab.start()
+    time.sleep(SESSION_S + 1 + 3 * step.seconds)
+    worker.thaw()
+    return True
+
+
+def _storm(lab: Lab, step: Step) -> bool:
+    for turn in range(3):
+        lab.start()
+        time.sleep(step.seconds * 2)
+        goes = lab.workers()[(step.number + turn) % len(lab.workers())]
+        if (step.number >> turn) % 2:
+            goes.kill()
+        else:
+            lab.leave(goes)
+    if not lab.workers():
+        lab.start()
+    return True
+
+
+def _failpoint(step: Step) -> str:
+    action = {"killed-at-a-point": "kill", "frozen-at-a-point": "freeze", "cut-at-a-point": "cut"}[step.fault]
+    return f"{step.point}:{step.nth}:{action}"
+
+
+def _kill_at(lab: Lab, step: Step) -> bool:
+    worker = lab.only(FAILPOINT=_failpoint(step))
+    if step.point == "releasing":
+        worker.tell(signal.SIGTERM)
+    reached = lab.away(worker, 10)
+    lab.start()
+    if worker.running:
+        lab.leave(worker)
+    return reached
+
+
+def _freeze_at(lab: Lab, step: Step) -> bool:
+    worker = lab.only(FAILPOINT=_failpoint(step))
+    if step.point == "releasing":
+        worker.tell(signal.SIGTERM)
+    with contextlib.suppress(TimeoutError):
+        wait_until(lambda: worker.said("failpoint "), within_s=10, what="the point")
+    lab.start()
+    time.sleep(SESSION_S + 2 * step.seconds)
+    worker.thaw()
+    return worker.said("failpoint ")
+
+
+def _cut_at(lab: Lab, step: Step) -> bool:
+    worker = lab.only(FAILPOINT=_failpoint(step))
+    with contextlib.suppress(TimeoutError):
+        wait_until(lambda: worker.said("failpoint "), within_s=10, what="the point")
+    return worker.said("failpoint ")
+
+
+def _wrong_clock(lab: Lab, step: Step) -> bool:
+    lab.only(CLOCK_SHIFT_S=str(86_400 if step.number % 2 else -86_400))
+    return True
+
+
+def _restart_kafka(lab: Lab, _step: Step) -> bool:
+    lab.kafka.restart()
+    return True
+
+
+def _kill_kafka(lab: Lab, step: Step) -> bool:
+    lab.kafka.kill()
+    time.sleep(4 * step.seconds)
+    lab.kafka.start()
+    return True
+
+
+def _freeze_kafka(lab: Lab, step: Step) -> bool:
+    lab.kafka.freeze()
+    time.sleep(3 + 6 * step.seconds)
+    lab.kafka.thaw()
+    return True
+
+
+def _refuse_writes(lab: Lab, step: Step) -> bool:
+    topic = f"{lab.run.where.prefix}{('deltas', 'alerts', 'late', 'deadletter')[step.number % 4]}"
+    _configure(lab, topic, {"min.insync.replicas": "2"})
+    time.sleep(2 + 6 * step.seconds)
+    _configure(lab, topic, {"min.insync.replicas": "1"})
+    return True
+
+
+def _configure(lab: Lab, topic: str, settings: Mapping[str, str]) -> None:
+    entries = [ConfigEntry(k, v, incremental_operation=AlterConfigOpType.SET) for k, v in settings.items()]
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
+    admin = AdminClient({"bootstrap.servers": lab.run.where.bootstrap})
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(30)
+
+
+def _add_partitions(lab: Lab, step: Step) -> bool:
+    admin = AdminClient({"bootstrap.servers": lab.run.where.bootstrap})
+    total = len(end_offsets(lab.run.where.bootstrap, lab.run.where.events)) + 2
+    admin.create_partitions([NewPartitions(lab.run.where.events, total)])[lab.run.where.events].result(30)
+    wait_until(
+        lambda: len(end_offsets(lab.run.where.bootstrap, lab.run.where.events)) == total, within_s=30, what="partitions"
+    )
+    options = Options(600, lab.schedule.seed * 1000 + step.number, 2)
+    others = [record._replace(partition=record.partition + total - 2) for record in Generator(options).records()]
+    lab.stream.more(others)
+    return True
+
+
+def _restart_redis(lab: Lab, _step: Step) -> bool:
+    lab.redis.restart()
+    return True
+
+
+def _kill_redis(lab: Lab, step: Step) -> bool:
+    lab.redis.kill()
+    time.sleep(4 * step.seconds)
+    lab.redis.start()
+    return True
+
+
+def _roll_back(lab: Lab, step: Step) -> bool:
+    with lab.redis.client() as client:
+        client.save()
+    old = lab.redis.folder / "dump.rdb"
+    kept = old.with_suffix(".kept")
+    shutil.copy(old, kept)
+    time.sleep(0.5 + 2 * step.seconds)
+    lab.redis.kill()
+    shutil.copy(kept, old)
+    lab.redis.start()
+    return True
+
+
+def _pause_redis(lab: Lab, step: Step) -> bool:
+    with lab.redis.client() as client:
+        client.client_pause(1000 + int(3000 * step.seconds), all=True)
+    return True
+
+
+_BUSY_FOR_2_S: Final = """
+local began = redis.call('TIME')
+repeat
+  local now = redis.call('TIME')
+until (now[1] - began[1]) * 1000000 + now[2] - began[2] > 2000000
+"""
+
+
+def _busy_redis(lab: Lab, _step: Step) -> bool:
+    with lab.redis.client() as client:
+        client.config_set("busy-reply-threshold", 200)
+        with contextlib.suppress(redis.ResponseError):
+            client.eval(_BUSY_FOR_2_S, 0)
+    return True
+
+
+def _fill_redis(lab: Lab, _step: Step) -> bool:
+    with lab.redis.client() as client:
+        client.config_set("maxmemory", 1_000_000)
+        time.sleep(2.0)
+        client.config_set("maxmemory", 0)
+    return True
+
+
+def _flush_scripts(lab: Lab, _step: Step) -> bool:
+    return _often(lab, lambda client: client.script_flush())
+
+
+def _cut_connections(lab: Lab, _step: Step) -> bool:
+    return _often(lab, lambda client: client.client_kill_filter(_type="normal", skipme=True))
+
+
+def _often(lab: Lab, act: Callable[[redis.Redis], Any]) -> bool:
+    with lab.redis.client() as client:
+        for _ in range(10):
+            act(client)
+            time.sleep(0.1)
+    return True
+
+
+def _change_policies(lab: Lab, step: Step) -> bool:
+    names = [spellings(number)[0] for number in range(POLICIES)]
+    topic = f"{lab.run.where.prefix}policies"
+    tight = policy_records(names, max_age_ms=1_000)
+    loose = policy_records(names, max_age_ms=400 * 86_400_000)
+    for records in (tight, loose) if step.number % 2 else (loose, tight):
+        produce(lab.run.where.bootstrap, topic, records)
+        time.sleep(step.seconds)
+    gone = [record._replace(value=None) for record in tight[: POLICIES // 2]]
+    produce(lab.run.where.bootstrap, topic, gone)
+    return True
+
+
+ACTS: Final[Mapping[str, Callable[[Lab, Step], bool]]] = MappingProxyType(
+    {
+        "worker-killed": _kill,
+        "worker-told-to-leave": _tell_to_leave,
+        "worker-frozen": _freeze,
+        "workers-storm": _storm,
+        "killed-at-a-point": _kill_at,
+        "frozen-at-a-point": _freeze_at,
+        "cut-at-a-point": _cut_at,
+        "worker-clock-wrong": _wrong_clock,
+        "kafka-restarted": _restart_kafka,
+        "kafka-killed": _kill_kafka,
+        "kafka-frozen": _freeze_kafka,
+        "writes-refused": _refuse_writes,
+        "partitions-added": _add_partitions,
+        "redis-restarted": _restart_redis,
+        "redis-killed": _kill_redis,
+        "redis-rolled-back": _roll_back,
+        "redis-paused": _pause_redis,
+        "redis-busy": _busy_redis,
+        "redis-full": _fill_redis,
+        "scripts-flushed": _flush_scripts,
+        "connections-cut": _cut_connections,
+        "policies-changed": _change_policies,
+    }
+)
+"""Each fault of `schedule.FAULTS`; returns whether it took place."""
