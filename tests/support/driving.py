@@ -11,7 +11,9 @@ import redis
 from tests.support.checked import KnownSchemas
 
 from headwater_processor.adapters.redis_store import RedisStore
+from headwater_processor.core import pieces
 from headwater_processor.core.decode import BatchDecoder
+from headwater_processor.core.pack import unpack
 from headwater_processor.core.plan import Knowledge, PartitionPlanner, Plan, Rules
 from headwater_processor.core.runs import Run, decode_run, is_closed
 from headwater_processor.engine.images import parse_names
@@ -23,6 +25,18 @@ TOPIC: Final = "topic-id"
 MINUTE_US: Final = 60_000_000
 SHARED: Final = ("names", "ds", "dz", "sv", "mv", "fr", "job", "jz", "edge", "ez", "ax", "mz", "ex", "al")
 """Tables that are the same whatever the order, byte for byte."""
+
+
+CUT_SHARE: Final = 0.5
+"""Of the plans, the share that is sent in many small calls, as plans of large batches are: nobody may see a difference."""
+
+
+def cut(blobs: list[bytes], piece_max: int) -> list[bytes]:
+    """The same plan in calls of at most that weight; one that is cut already stays."""
+    if len(blobs) > 1:
+        return blobs
+    *parts, drops = unpack(blobs[0])
+    return pieces.blobs(parts, drops, piece_max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +101,10 @@ class Worker:
         assert columns.bad == []
         planner = self.planners[partition]
         token = self._tokens.randbytes(8)
-        return planner.plan(columns, [each.append_us for each in said], planner.next + len(said), token)
+        plan = planner.plan(columns, [each.append_us for each in said], planner.next + len(said), token)
+        if self._tokens.random() < CUT_SHARE:
+            plan.blobs = cut(plan.blobs, self._tokens.choice((1, 3, 10)))
+        return plan
 
     def call(self, plan: Plan, *, as_of_us: int = 0) -> Call:
         """The plan under the fence of its partition."""

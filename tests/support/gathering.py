@@ -92,7 +92,8 @@ class Gathered:
         return self
 
     def call(self) -> dict[str, Any]:
-        parts = dict(zip(PARTS, unpack(self.batch.blob()), strict=True))
+        (blob,) = self.batch.blobs()
+        parts = dict(zip(PARTS, unpack(blob), strict=True))
         for name in ("names", "ds", "sv", "mv", "fr", "job", "edge", "al"):
             flat = parts[name]
             assert len(set(flat[::2])) == len(flat[::2]), f"{name} names something twice"

@@ -74,7 +74,7 @@ class WorkerConfig:
     limits: Limits = field(default_factory=Limits)
     judge: JudgeSettings = field(default_factory=JudgeSettings)
     policies: tuple[Policy, ...] = ()
-    batch_records: int = 4000
+    batch_records: int = 16_000
     batch_linger_s: float = 0.002
     schema_wait_s: float = 5.0
     freshness_interval_s: float = 1.0

@@ -87,7 +87,7 @@ class ProcessorSettings(Section):
     outbox_max: Annotated[int, Field(ge=1_000, le=1_000_000)] = 20_000
 
     schema_wait_ms: Millis = 5_000
-    batch_records: Annotated[int, Field(ge=1, le=100_000)] = 4_000
+    batch_records: Annotated[int, Field(ge=1, le=100_000)] = 16_000
     batch_linger_ms: Millis = 2
 
 

@@ -291,31 +291,44 @@ class RedisStore:
         if self._connection is None:
             self._connection = self._client.connection_pool.get_connection()
         sha = self._sha.get("apply") or self._load("apply")
-        packed = self._connection.pack_commands([self._command(sha, call) for call in calls])
+        packed = self._connection.pack_commands([command for call in calls for command in self._commands(sha, call)])
         self._connection.send_packed_command(packed)
 
     def _read(self, call: Call) -> Applied | Refusal:
         assert self._connection is not None  # noqa: S101 - `receive` writes before it reads
-        answer: Any = self._connection.read_response(disable_decoding=True)
-        if answer[0] == b"OK":
-            joined = answer[3]
-            return Applied(answer[1].decode(), int(answer[2]), tuple(zip(joined[::2], joined[1::2], strict=True)))
-        if answer[0] == b"NEXT" and answer[1] and int(answer[1]) >= call.plan.next:
-            return Applied(call.soft, 0)  # done, and its answer lost: under this epoch only this owner moves `next`
-        return Refusal(answer[0].decode())
+        joined: list[bytes] = []
+        longest = 0
+        refusal: Applied | Refusal | None = None
+        soft = call.soft
+        for _ in call.plan.blobs:
+            answer: Any = self._connection.read_response(disable_decoding=True)
+            if answer[0] == b"OK":
+                soft, longest = answer[1].decode(), max(longest, int(answer[2]))
+                joined += answer[3]
+            elif answer[0] == b"NEXT" and answer[1] and int(answer[1]) >= call.plan.next:
+                refusal = Applied(
+                    call.soft, 0
+                )  # done, and its answer lost: under this epoch only this owner moves `next`
+            else:
+                refusal = Refusal(answer[0].decode())
+        return refusal or Applied(soft, longest, tuple(zip(joined[::2], joined[1::2], strict=True)))
 
-    def _command(self, sha: str, call: Call) -> tuple[Any, ...]:
+    def _commands(self, sha: str, call: Call) -> Iterator[tuple[Any, ...]]:
+        """The pieces of a call: the last one alone moves the fence, and with it what belongs to it."""
         plan, fence, p = call.plan, call.fence, call.plan.partition
         key = self.keys
         keys = [key("f", p), *self._fixed, key("rc", p), key("sb", p), key("asof"), *self._sharded]
-        keys += [key("s", p, bucket) for bucket in plan.buckets]
-        keys += [key("s", p, bucket) for bucket in plan.dropped_buckets]
-        args = (
-            fence.epoch, fence.topic, fence.gen, plan.expected, plan.next, call.soft, plan.mx_us, plan.floor,
-            *plan.counters, call.as_of_us or "", p, self._shards, plan.token, self._closed_runs_max, self._horizon_us,
-            plan.blob, "\n".join(plan.buckets), "\n".join(plan.dropped_buckets), *plan.packed_ids,
+        held = (fence.epoch, fence.topic, fence.gen, plan.expected)
+        own = (p, self._shards, plan.token, self._closed_runs_max, self._horizon_us)
+        for blob in plan.blobs[:-1]:
+            args = (*held, "", call.soft, plan.mx_us, plan.floor, *plan.counters, "", *own, blob, "", "")
+            yield ("EVALSHA", sha, len(keys), *keys, *args)
+        lists = [key("s", p, bucket) for bucket in (*plan.buckets, *plan.dropped_buckets)]
+        last = (
+            *held, plan.next, call.soft, plan.mx_us, plan.floor, *plan.counters, call.as_of_us or "", *own, plan.blobs[-1],
+            "\n".join(plan.buckets), "\n".join(plan.dropped_buckets), *plan.packed_ids,
         )  # fmt: skip
-        return ("EVALSHA", sha, len(keys), *keys, *args)
+        yield ("EVALSHA", sha, len(keys) + len(lists), *keys, *lists, *last)
 
     def _load(self, name: str) -> str:
         sha = self._client.script_load(script(name))

@@ -15,7 +15,7 @@ import numpy as np
 from headwater_processor.core.decode import ABORT, COMPLETE, FAIL, NIL, OTHER, RUNNING, START, Extras
 from headwater_processor.core.knowledge import MINUTE_US, Knowledge
 from headwater_processor.core.lattice import ALIAS, DS, FR, JOB, NO_MIN, ONE, invert, merge
-from headwater_processor.core.pack import pack
+from headwater_processor.core.pieces import blobs
 from headwater_processor.core.plan_values import Rules
 from headwater_processor.core.runs import OFFSETS_MAX, Run, encode_run, is_closed, join, keys_of, union
 from headwater_processor.core.template import Entity, Template
@@ -55,7 +55,7 @@ class _Open:
 
 
 class Batch:
-    """Gathers the applied records of one batch (`add`), then says what has to be written (`blob`)."""
+    """Gathers the applied records of one batch (`add`), then says what has to be written (`blobs`)."""
 
     def __init__(self, partition: int, rules: Rules, knowledge: Knowledge, token: bytes) -> None:
         self._partition = partition
@@ -246,8 +246,8 @@ class Batch:
 
     # ---- settling: once a name -----------------------------------------------------------------------------------
 
-    def blob(self) -> bytes:
-        """Everything the call writes, as one msgpack array (the order is that of apply.lua)."""
+    def blobs(self) -> list[bytes]:
+        """Everything the call writes, as msgpack arrays (`pieces`)."""
         out = _Writes()
         if any(template.dropped or template.renamed for template, _, _ in self._lifecycle):
             self._know.name_again()
@@ -270,7 +270,7 @@ class Batch:
                 out.cad += (key, slot)
         return self._pack(out)
 
-    def _pack(self, out: _Writes) -> bytes:
+    def _pack(self, out: _Writes) -> list[bytes]:
         names = []
         for shard, said in self._names.items():
             names += [shard, b"".join(said)]
@@ -282,7 +282,7 @@ class Batch:
         ]  # fmt: skip
         self.operations = sum(map(len, parts)) // 2
         self._know.trim()
-        return pack([*parts, out.drops])
+        return blobs(parts, out.drops)
 
     def _name(self, key: bytes, name: bytes) -> None:
         """Say in the outbox of the shard of `key` that `name` changed."""

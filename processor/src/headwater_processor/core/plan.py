@@ -53,7 +53,7 @@ class PartitionPlanner:
             expected=self.next,
             next=next_offset,
             token=token,
-            blob=batch.blob(),
+            blobs=batch.blobs(),
             buckets=batch.buckets,
             packed_ids=batch.packed_ids,
             dropped_buckets=gone,

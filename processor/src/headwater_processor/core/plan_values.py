@@ -39,7 +39,8 @@ class Plan:
     expected: int
     next: int
     token: bytes
-    blob: bytes
+    blobs: list[bytes]
+    """What is written, in calls of a bounded size; the last one moves the fence."""
     buckets: list[str]
     packed_ids: list[bytes]
     dropped_buckets: list[str]

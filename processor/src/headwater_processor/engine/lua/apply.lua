@@ -1,10 +1,11 @@
--- One batch of one partition: everything or nothing (SEMANTICS.md, sections 3 and 4).
+-- One batch of one partition, or a piece of it that goes ahead (SEMANTICS.md, sections 3 and 4; core/pieces.py): all of the
+-- call or nothing.
 --
 -- Contract: changes nothing unless epoch, topic, graph generation and expected next offset match. Everything that can
 -- raise (unpacking, the fence) is done before the first write, for Redis does not roll back; the fence moves last.
 -- KEYS 1 f:p  2 meta  3 names 4 ds 5 dz 6 sv 7 mv 8 fr 9 wp 10 cad 11 job 12 jz 13 edge 14 ez 15 ax 16 mz 17 ex 18 al
 --      19 run 20 rc:p 21 sb:p 22 asof, then S outboxes, S ro, then the seen lists to append to, then those to drop
--- ARGV 1 epoch 2 topic 3 gen 4 expected 5 next 6 soft 7 mx 8 floor 9..14 counters 15 as-of or '' 16 partition
+-- ARGV 1 epoch 2 topic 3 gen 4 expected 5 next, '' in a piece that goes ahead: the fence and what belongs to it stay 6 soft 7 mx 8 floor 9..14 counters 15 as-of or '' 16 partition
 --      17 S 18 call token 19 closed runs kept 20 closed runs kept after (µs) 21 plan (msgpack) 22 names of buckets to append,
 --      '\n' between 23 the same to drop, then the packed ids by appended list
 -- Returns {'OK', soft, longest outbox, {run key, joined record, …}} or {'FENCED', epoch} {'TOPIC', topic} {'GEN', gen} {'NEXT', next}.
@@ -225,14 +226,7 @@ local function credit_outputs(key, r)
   if r[6][1] > 0 or r[7][1] > 0 or r[9] > 0 then merge_records(KEYS[8], '>dddd', 4, list) end
 end
 
-local function write_run(key, token, value, is_closed, shard)
-  local old = call('HGET', KEYS[19], key)
-  if not old or old:sub(1, 8) == token then
-    call('HSET', KEYS[19], key, value)
-    -- It had left with the horizon while its owner still knew it: it has to be able to leave again.
-    if not old and is_closed == 1 and token ~= '' then call('RPUSH', KEYS[20], spack('>d', tonumber(ARGV[7])) .. key) end
-    return
-  end
+local function write_joined(key, old, value, is_closed, shard)
   local a, b = cmsgpack.unpack(old:sub(9)), cmsgpack.unpack(value:sub(9))
   local r = join_runs(a, b)
   -- Under another name than the call's own: what this owner sends next was built without knowing the joined record.
@@ -247,6 +241,30 @@ local function write_run(key, token, value, is_closed, shard)
     if not was and is_closed == 0 then call('RPUSH', KEYS[20], spack('>d', r[3]) .. key) end
   else
     call('ZADD', KEYS[RO + 1 + shard], 'GT', r[3], key)
+  end
+end
+
+-- key, token, value, whether it is closed, shard of each
+local function write_runs(runs)
+  for lo = 1, #runs, 5 * CHUNK do
+    local keys = {}
+    for i = lo, math.min(lo + 5 * CHUNK - 1, #runs), 5 do keys[#keys + 1] = runs[i] end
+    local olds, write, k = call('HMGET', KEYS[19], unpk(keys)), {}, 0
+    for j = 1, #keys do
+      local i = lo + 5 * (j - 1)
+      local key, old, token = keys[j], olds[j], runs[i + 1]
+      if not old or old:sub(1, 8) == token then
+        write[k + 1], write[k + 2] = key, runs[i + 2]
+        k = k + 2
+        -- It had left with the horizon while its owner still knew it: it has to be able to leave again.
+        if not old and runs[i + 3] == 1 and token ~= '' then
+          call('RPUSH', KEYS[20], spack('>d', tonumber(ARGV[7])) .. key)
+        end
+      else
+        write_joined(key, old, runs[i + 2], runs[i + 3], runs[i + 4])
+      end
+    end
+    if k > 0 then call('HSET', KEYS[19], unpk(write)) end
   end
 end
 
@@ -272,7 +290,7 @@ for i = 1, #P[15], 2 do mark_writer(P[15][i], P[15][i + 1]) end
 for i = 1, #P[16], 2 do mark_slot(P[16][i], P[16][i + 1]) end
 for i = 1, #P[18], 2 do zgreater(KEYS[RO + 1 + P[18][i]], P[18][i + 1]) end
 for i = 1, #P[19], 2 do many('ZREM', KEYS[RO + 1 + P[19][i]], P[19][i + 1]) end
-for i = 1, #P[17], 5 do write_run(P[17][i], P[17][i + 1], P[17][i + 2], P[17][i + 3], P[17][i + 4]) end
+write_runs(P[17])
 for lo = 1, #P[20], CHUNK do call('RPUSH', KEYS[20], unpk(P[20], lo, math.min(lo + CHUNK - 1, #P[20]))) end
 
 -- Closed runs leave with the horizon or past their bound, a bounded number at a time. The record decides: a run that opened
@@ -324,6 +342,7 @@ for s, list in pairs(said) do
   longest = math.max(longest, call('RPUSH', KEYS[OUT + 1 + s], table.concat(list)))
 end
 
+if ARGV[5] == '' then return { 'OK', soft, longest, learned } end
 -- The log of seen ids, the as-of proof, and last the fence.
 local i = 1
 for bucket in string.gmatch(ARGV[22], '[^\n]+') do

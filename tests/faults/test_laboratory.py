@@ -1,0 +1,39 @@
+"""A short selection of the laboratory's schedules; `make faults RUNS=100` runs as many as one likes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.failing_worker import POINTS
+from tests.support.kafka_server import KafkaServer
+from tests.support.lab.lab import ACTS, run_schedule
+from tests.support.lab.schedule import FAULTS, draw
+
+KEPT = (1, 2, 3)
+"""Seeds that run each time: those that broke something once, and a few others."""
+
+
+@pytest.fixture(scope="module")
+def own_kafka() -> Iterator[KafkaServer]:
+    """A Kafka that may be hurt."""
+    with KafkaServer() as server:
+        yield server
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", KEPT)
+def test_whatever_goes_wrong_the_state_is_the_oracles(seed: int, own_kafka: KafkaServer, tmp_path: Path) -> None:
+    outcome = run_schedule(draw(seed), own_kafka, tmp_path)
+    assert outcome.good, f"{outcome.schedule}\n" + "\n".join(outcome.faults)
+
+
+def test_a_seed_always_means_the_same_schedule() -> None:
+    assert [draw(seed) for seed in range(50)] == [draw(seed) for seed in range(50)]
+
+
+def test_every_fault_can_be_done_and_is_drawn() -> None:
+    steps = [step for seed in range(400) for step in draw(seed).steps]
+    assert {step.fault for step in steps} == ACTS.keys() == {fault.name for fault in FAULTS}
+    assert {step.point for step in steps} == POINTS.keys() | {""}
