@@ -185,7 +185,7 @@ class Worker:
         self._started = True
         gc.collect()
         gc.freeze()  # start-up objects are never garbage; thousands of messages a poll must not have them looked through
-        gc.set_threshold(100_000, 20, 50)
+        gc.set_threshold(500_000, 20, 50)
         for part in (self.engine, self.shards, self.follower, self.prover, self.source):
             part.start()
         _name_threads()

@@ -1,4 +1,4 @@
-"""From names in an outbox to images, histories of runs and classes of aliases: pure, by example."""
+"""From names in an outbox to images, and classes of aliases: pure, by example."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from headwater_processor.engine.facts import classes_of
 from headwater_processor.engine.images import Facts, Painter, Wanted, judged, parse_names, shard_key, status_of
 from headwater_processor.engine.names import Named
-from headwater_processor.engine.publishing import HISTORY, merge_history
 from headwater_processor.state.layout import (
     AliasRecord,
     DatasetRecord,
@@ -20,7 +19,6 @@ from headwater_processor.state.layout import (
     pack_schema_version,
     pack_successor,
 )
-from headwater_processor.state.runs import JobHistory, RunImage
 from headwater_schemas.codec import decode_delta, encode_delta
 from headwater_schemas.deltas import Aspect, EdgeKind, Entity, FreshnessState, GraphDelta
 from headwater_schemas.events import Name
@@ -217,48 +215,6 @@ def test_what_the_state_does_not_have_has_no_image(name: bytes) -> None:
 def test_a_dataset_without_a_name_has_no_image() -> None:
     stranger = b"?" * 12
     assert image(b"d" + stranger, Facts(ds={stranger: DatasetRecord(T).pack()})) is None
-
-
-# --- histories -----------------------------------------------------------------------------------------------------------
-
-
-def run(number: int, state: str = "COMPLETE", *, started_us: int = 0, ended_us: int = 0) -> RunImage:
-    return RunImage(
-        run=f"run-{number:03}", state=state, started_us=started_us or number, ended_us=ended_us or number + 1
-    )
-
-
-def test_a_history_keeps_the_newest_runs_by_start() -> None:
-    merged = merge_history(JobHistory(), [run(n) for n in (3, 1, 20, 7, *range(8, 18))])
-    assert [image.started_us for image in merged.runs] == [20, *range(17, 8, -1)]
-    assert len(merged.runs) == HISTORY
-
-
-def test_a_run_is_in_a_history_once_as_it_was_said_last() -> None:
-    old = JobHistory(runs=[run(2, "OPEN"), run(1)])
-    merged = merge_history(old, [run(2, "FAIL")])
-    assert [(image.run, image.state) for image in merged.runs] == [("run-002", "FAIL"), ("run-001", "COMPLETE")]
-
-
-def test_the_last_success_outlives_the_history() -> None:
-    history = merge_history(JobHistory(), [run(1)])
-    for number in range(2, 40):
-        history = merge_history(history, [run(number, "FAIL")])
-    assert history.last_ok == run(1)
-    assert merge_history(history, [run(50)]).last_ok == run(50)
-
-
-def test_the_last_success_is_the_one_that_ended_last() -> None:
-    assert merge_history(JobHistory(), [run(1, ended_us=100), run(2)]).last_ok == run(1, ended_us=100)
-
-
-def test_a_success_that_turned_out_to_be_a_failure_is_none() -> None:
-    succeeded = merge_history(JobHistory(), [run(1), run(2)])
-    assert merge_history(succeeded, [run(2, "FAIL")]).last_ok == run(1)
-
-
-def test_without_a_success_there_is_no_last_one() -> None:
-    assert merge_history(JobHistory(), [run(1, "OPEN"), run(2, "LOST")]).last_ok is None
 
 
 # --- classes of aliases -----------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from headwater_processor.core import wording
-from headwater_processor.core.alerts import Finding, Machine, Observation, State, Transition, step
+from headwater_processor.core.alerts import Finding, Machine, Observation, State, Transition, fingerprint, step
 from headwater_processor.core.aliases import Candidates, Role
 from headwater_processor.core.freshness import (
     DatasetFacts,
@@ -40,6 +40,7 @@ from headwater_processor.core.unlinked import (
 from headwater_processor.core.wording import Case
 from headwater_schemas.alerts import Alert, AlertState
 from headwater_schemas.deltas import FreshnessState, Status
+from headwater_schemas.events import Name
 
 LOOK_FOR_CANDIDATES_US = 3_600_000_000
 """A loose dataset without any candidate is looked at again after this long: the right name may have come since."""
@@ -108,7 +109,9 @@ def judge_job(
     for row in JOB_KINDS:
         loose = loose_job(row, facts, policy, as_of_us, settings)
         raised = loose if loose and loose.raised else raised
-        desk.step(wording.loose_job(row, facts, loose, policy), *_looseness(loose), for_us=0, clear_us=0)
+        finding, deadline_us = _looseness(loose)
+        if not desk.idle(row.alert, "job", facts.name, finding):
+            desk.step(wording.loose_job(row, facts, loose, policy), finding, deadline_us, for_us=0, clear_us=0)
         desk.look(loose.next_look_us if loose else 0)
     kind = raised.kind if raised else ""
     if not as_of_us and previous:
@@ -243,6 +246,12 @@ class _Desk:
         if at_us > 0:
             self._looks.append(at_us)
 
+    def idle(self, kind: str, subject_kind: str, name: Name, finding: Finding) -> bool:
+        """Whether this alert has no machine and needs none: then nothing is to be said, and no words are made."""
+        if finding is not Finding.OK and finding is not Finding.GONE:
+            return False
+        return fingerprint(kind, subject_kind, name.namespace, name.name) not in self._machines
+
     def step(
         self,
         case: Case,
@@ -288,7 +297,9 @@ def _forgettable(machine: Machine) -> bool:
 def _step_freshness(desk: _Desk, facts: DatasetFacts, verdict: Verdict, speaks: bool) -> Verdict:
     desk.look(verdict.next_look_us)
     finding = verdict.finding if speaks else Finding.GONE
-    machine = desk.step(wording.stale(facts, verdict, desk.policy), finding, verdict.deadline_us)
+    machine = Machine()
+    if not desk.idle("DatasetStale", "dataset", facts.name, finding):
+        machine = desk.step(wording.stale(facts, verdict, desk.policy), finding, verdict.deadline_us)
     if not speaks and verdict.breached:
         desk.look(verdict.deadline_us + desk.for_us if verdict.as_of_us < verdict.deadline_us + desk.for_us else 0)
     return settle(verdict, machine, None if speaks else desk.for_us)
@@ -314,7 +325,8 @@ def _step_looseness(
             desk.look(as_of_us + LOOK_FOR_CANDIDATES_US if not mine and candidates is not None else 0)
         desk.look(loose.next_look_us if loose else 0)
         finding, deadline_us = _looseness(loose) if speaks else (Finding.GONE, 0)
-        desk.step(wording.loose_dataset(row, facts, loose, mine, desk.policy), finding, deadline_us, 0, 0, as_of_us)
+        if not desk.idle(row.alert, "dataset", facts.name, finding):
+            desk.step(wording.loose_dataset(row, facts, loose, mine, desk.policy), finding, deadline_us, 0, 0, as_of_us)
     if not as_of_us and previous:
         return previous.unlinked, previous.candidates  # nothing is known now: what was said stands
     return raised, found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import msgspec
+
 from headwater_processor.state.layout import unpack_name
 from headwater_schemas.events import Name
 from headwater_schemas.wire_delta import free_text
@@ -12,7 +14,7 @@ from headwater_schemas.wire_delta import free_text
 class Named:
     """A name, and what images show of it: encoded once, shown often."""
 
-    __slots__ = ("barred", "name", "text", "wire", "wire_text")
+    __slots__ = ("barred", "json", "name", "text", "wire", "wire_text")
 
     def __init__(self, name: Name) -> None:
         self.name = name
@@ -21,6 +23,7 @@ class Named:
         """As part of the key of an image."""
         self.wire = free_text(name.namespace) + free_text(name.name)
         self.wire_text = free_text(self.text)
+        self.json = msgspec.json.encode(self.text)
 
 
 class NameBook:
@@ -51,6 +54,11 @@ class NameBook:
         """The name of a key that was learned; None if the state does not know it."""
         known = self._known.get(key)
         return known.name if known is not None else None
+
+    def json(self, key: bytes) -> bytes:
+        """The name as text, in JSON; the key as hex if it has none."""
+        known = self._known.get(key)
+        return known.json if known is not None else b'"%b"' % key.hex().encode()
 
     def text(self, key: bytes) -> str:
         """The name as text; the key as hex if it has none."""

@@ -13,22 +13,14 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from headwater_processor.adapters.shard_store import Settlement, ShardFence, ShardStore
-from headwater_processor.core.runs import Run, decode_run
+from headwater_processor.core.runs import decode_run
+from headwater_processor.engine.histories import History, history, keys_named_by, worth_showing
 from headwater_processor.engine.images import Facts, Painter, Wanted, parse_names, shard_key
 from headwater_processor.engine.names import NameBook
 from headwater_processor.state.layout import DatasetRecord, FreshnessRecord, split_edge_key, unpack_successor
-from headwater_processor.state.runs import (
-    JobHistory,
-    RunImage,
-    keys_named_by,
-    pack_history,
-    run_image,
-    unpack_history,
-)
-from headwater_schemas.deltas import Runs
 from headwater_schemas.ids import KEY_BYTES, shard_of
 
 log = logging.getLogger(__name__)
@@ -36,7 +28,6 @@ log = logging.getLogger(__name__)
 ENTRIES_MAX: Final = 2000
 """Outbox entries of a shard taken in one round: bounds the transaction that reads their images."""
 NAMES_MAX: Final = 4000
-HISTORY: Final = 10
 _LIMITED: Final = (b"f", b"r")
 """What is published at most once per interval: freshness, and the runs of a job."""
 RUNS_INTERVALS: Final = 5
@@ -199,11 +190,10 @@ class Drain:
                 version += 1
         histories: list[bytes] = []
         for job, keys in runs.items():
-            history = self._history(job, keys, facts, now_us)
-            if history is not None:
-                packed = pack_history(history)
-                histories += (job, packed)
-                image = painter.runs(job, _runs(history, packed), version, keys[-1][KEY_BYTES:])
+            made = self._history(job, keys, facts)
+            if made is not None:
+                histories += (job, made.packed)
+                image = painter.runs(job, made.runs, version, keys[-1][KEY_BYTES:])
                 if image is not None:
                     send(*image)
                     version += 1
@@ -211,18 +201,12 @@ class Drain:
         shard.version = version
         return histories
 
-    def _history(self, job: bytes, keys: list[bytes], facts: Facts, now_us: int) -> JobHistory | None:
-        runs = _worth_showing({key: decode_run(facts.run[key][8:]) for key in keys if key in facts.run})
+    def _history(self, job: bytes, keys: list[bytes], facts: Facts) -> History | None:
+        runs = worth_showing({key: decode_run(facts.run[key][8:]) for key in keys if key in facts.run})
         if not runs:
             return None
-        self._names.learn(keys_named_by(runs.values()))
-        names = _Texts(self._names)
-        old = unpack_history(facts.jr[job]) if job in facts.jr else JobHistory()
-        fresh = [self._image(key, run, names) for key, run in runs.items()]
-        return merge_history(old, fresh)
-
-    def _image(self, key: bytes, run: Run, names: _Texts) -> RunImage:
-        return run_image(key[KEY_BYTES:], run, names, as_of_us=self.as_of_us, run_timeout_us=self._run_timeout_us)
+        self._names.learn(keys_named_by(runs))
+        return history(facts.jr.get(job), runs, self._names, self.as_of_us, self._run_timeout_us)
 
     def _settle(self, settled: list[tuple[Shard, list[bytes], list[bytes]]], facts: Facts, now: float) -> None:
         """Shard, the names that were published, the histories that were made: forget them, and wake who is to be judged."""
@@ -246,51 +230,6 @@ class Drain:
                 shard.waiting = {name: (due, at - keep) for name, (due, at) in shard.waiting.items()}
             else:
                 shard.lost = True
-
-
-class _Texts(dict[bytes, str]):
-    """Keys to texts, out of the name book."""
-
-    def __init__(self, names: NameBook) -> None:
-        super().__init__()
-        self._names = names
-
-    def get(self, key: bytes, default: Any = None) -> Any:
-        name = self._names.get(key)
-        return str(name) if name is not None else default
-
-
-def _worth_showing(runs: dict[bytes, Run]) -> dict[bytes, Run]:
-    """Of many runs the newest by start and the last that succeeded: no other can be in the history."""
-    if len(runs) <= HISTORY:
-        return runs
-    order = sorted(runs, key=lambda key: (runs[key].started or runs[key].first, key), reverse=True)
-    best = max(runs, key=lambda key: (runs[key].complete[0], key))
-    return {key: runs[key] for key in {*order[:HISTORY], best}}
-
-
-def merge_history(old: JobHistory, fresh: Sequence[RunImage]) -> JobHistory:
-    """The newest runs by start, each once and as it is said last; and the last that succeeded."""
-    by_run = {image.run: image for image in old.runs}
-    by_run.update({image.run: image for image in fresh})
-    newest = sorted(by_run.values(), key=lambda image: (image.started_us, image.run), reverse=True)[:HISTORY]
-    good = [image for image in by_run.values() if image.state == "COMPLETE"]
-    if old.last_ok is not None and old.last_ok.run not in by_run:  # else it may have turned out otherwise
-        good.append(old.last_ok)
-    last_ok = max(good, key=lambda image: (image.ended_us, image.run), default=None)
-    return JobHistory(runs=newest, last_ok=last_ok)
-
-
-def _runs(history: JobHistory, packed: bytes) -> Runs:
-    last, ok = history.runs[0], history.last_ok
-    return Runs(
-        open=sum(image.state == "OPEN" for image in history.runs),
-        last=last.run,
-        last_state=last.state,
-        last_ok=ok.run if ok is not None else "",
-        last_ok_at_us=ok.ended_us if ok is not None else 0,
-        history=packed,
-    )
 
 
 def _limit_key(name: bytes) -> bytes:

@@ -5,6 +5,7 @@ Pure. Times are microseconds since the epoch, UTC; 0 is "none".
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -78,6 +79,45 @@ def unpack_history(value: bytes) -> JobHistory:
         return _decoder.decode(value)
     except msgspec.MsgspecError as error:
         raise LayoutError(f"a record of table 'jr' cannot be read: {error}") from error
+
+
+class _Kept(msgspec.Struct):
+    run: str
+    state: str = OPEN
+    started_us: int = 0
+    ended_us: int = 0
+
+
+class _KeptHistory(msgspec.Struct):
+    runs: list[msgspec.Raw] = []
+    last_ok: msgspec.Raw = msgspec.Raw(b"null")
+
+
+KeptRun = tuple[str, str, int, int, bytes]
+"""Run, state, began (µs), ended (µs), and the JSON it was."""
+
+_kept_decoder: Final = msgspec.json.Decoder(_Kept)
+_kept_history_decoder: Final = msgspec.json.Decoder(_KeptHistory)
+
+
+def kept_runs(value: bytes) -> tuple[list[KeptRun], KeptRun | None]:
+    """The runs of a value in `jr`, each with its own JSON, and the last that succeeded.
+
+    Raises:
+        LayoutError: it is no history of this layout.
+    """
+    try:
+        history = _kept_history_decoder.decode(value)
+        runs = [_kept(bytes(raw)) for raw in history.runs]
+        last_ok = bytes(history.last_ok)
+        return runs, None if last_ok == b"null" else _kept(last_ok)
+    except msgspec.MsgspecError as error:
+        raise LayoutError(f"a record of table 'jr' cannot be read: {error}") from error
+
+
+def _kept(raw: bytes) -> KeptRun:
+    run = _kept_decoder.decode(raw)
+    return run.run, run.state, run.started_us, run.ended_us, raw
 
 
 def unpack_run(value: bytes) -> Run:
@@ -171,6 +211,13 @@ def _offset_images(run: Run, name: Callable[[bytes], str]) -> tuple[OffsetImage,
         for key, first, last in _offsets(run)
     )
     return tuple(sorted(images, key=lambda image: (image.direction, image.dataset, image.partition)))
+
+
+@functools.lru_cache(4096)
+def facts_json(runtime: bytes) -> bytes:
+    """The member `runtime` of a run in JSON, with the comma before it; empty if there is nothing to say."""
+    facts = _facts(runtime)
+    return b',"runtime":' + _encoder.encode(facts) if facts else b""
 
 
 def _facts(runtime: bytes) -> dict[str, Any]:
