@@ -31,6 +31,7 @@ def _reader(bootstrap: str) -> Consumer:
         {
             "bootstrap.servers": bootstrap,
             "group.id": "oracle-reader",
+            "log_level": 0,
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
@@ -99,6 +100,7 @@ def produce(bootstrap: str, topic: str, records: Iterable[Record]) -> dict[int, 
             "bootstrap.servers": bootstrap,
             "enable.idempotence": True,
             "linger.ms": 20,
+            "log_level": 0,
             "compression.type": "lz4",
             "queue.buffering.max.messages": 2 * _IN_FLIGHT,
         }

@@ -90,6 +90,7 @@ class Engine:
         self._idle = threading.Condition()
         self._runner = threading.Thread(target=self._run, name="headwater-engine", daemon=True)
         self._outbox_full = False
+        self._ended = False
         self.failed: BaseException | None = None
 
     # ---- from other threads ----------------------------------------------------------------------------------------
@@ -141,9 +142,10 @@ class Engine:
         self._outbox_full = full
 
     def wait_idle(self, deadline_s: float) -> bool:
-        """Wait until everything submitted is applied or dropped; False if that did not happen in time."""
+        """Wait until everything submitted is applied or dropped; False if that did not happen in time, or never will."""
         with self._idle:
-            return self._idle.wait_for(lambda: self._waiting == 0, deadline_s)
+            self._idle.wait_for(lambda: self._waiting == 0 or self._ended, deadline_s)
+            return self._waiting == 0
 
     def close(self, deadline_s: float = 10.0) -> None:
         """Apply what was submitted and end the thread."""
@@ -161,6 +163,10 @@ class Engine:
             self.failed = error
             log.exception("the engine failed; the worker has to end")
             raise
+        finally:
+            with self._idle:
+                self._ended = True
+                self._idle.notify_all()
 
     def _loop(self) -> None:
         pending: _Pending | None = None
