@@ -19,9 +19,9 @@ from typing import Any, Final
 
 import redis
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from headwater.errors import HeadwaterError
+from headwater_processor.adapters.events_topic import EventsTopic
 from headwater_processor.adapters.kafka_source import Begin, KafkaSource
 from headwater_processor.adapters.letters import KafkaLetters
 from headwater_processor.adapters.publisher import KafkaPublisher
@@ -52,6 +52,7 @@ log = logging.getLogger(__name__)
 RELEASE_S: Final = 4.0
 """How long a revoked partition may take to finish what is in hand; well below the session timeout."""
 FOREIGN_WAIT_S: Final = 1.0
+TOPIC_WATCH_S: Final = 5.0
 STUCK_S: Final = 30.0
 """A loop that has not moved for this long hangs: all of them move several times a second, or while they wait."""
 
@@ -115,7 +116,9 @@ class Worker:
         self.letters = KafkaLetters(
             config.producer, dead_topic=self.topics["deadletter"], late_topic=self.topics["late"], group=config.group
         )
-        self._admin = AdminClient(config.client)
+        self._events = EventsTopic(config.client, self.topic)
+        self._topic_id = ""
+        self._looked_at = 0.0
         self._policies: dict[bytes, Policy] = {}
         self._policy_version = -1
         self._last_applied: dict[int, int] = {}
@@ -143,7 +146,7 @@ class Worker:
 
         Raises HeadwaterError, KafkaException, RedisError.
         """
-        self._count_partitions()
+        self._look_at_topic()
         self.store.open(self._partitions)
         self._owner_store.open(self._partitions)
 
@@ -175,7 +178,7 @@ class Worker:
         )
         self.prover = Prover(
             config.client, self.topic, self._owner_store, self._owner_store.now_us, self.engine.owned, config.asof_interval_s,
-            self._why_standing,
+            self._why_standing, self._watch_topic,
         )  # fmt: skip
         self.follower = Follower(
             {**config.client, "group.id": f"{config.group}-follow"},
@@ -303,7 +306,7 @@ class Worker:
             begin_at = None
         self._owner_store.open(self._partitions)  # Redis may have been emptied under us
         try:
-            fence = self._owner_store.acquire(partition, "", begin_at)
+            fence = self._owner_store.acquire(partition, self._topic_id, begin_at)
         except EmptyStateError:
             return self._stop(partition, stops.empty_state(partition, begin.committed))
         except TopicChangedError as error:
@@ -384,6 +387,11 @@ class Worker:
 
     def held(self, partition: int, reason: str) -> None:
         """See kafka_source.Host."""
+        owned = self.engine.owned().get(partition)
+        with contextlib.suppress(KafkaException):  # an offset may be gone because the whole topic is another one
+            self._look_at_topic()
+            if owned is not None and self._is_of_another_topic(owned):
+                reason = stops.other_topic(owned.fence.topic)
         self.engine.disown(partition)
         with self._told_when_read_again(partition):
             self._stop(partition, reason)
@@ -393,7 +401,7 @@ class Worker:
         self._polls.forget()  # polls of partitions that went may never come to the engine
         if assigned:  # partitions are lost above all when the broker is gone, and then it cannot be asked
             try:
-                self._count_partitions()
+                self._look_at_topic()
             except KafkaException as error:
                 log.warning("the number of partitions is not known anew (%s); %d as before", error, self._partitions)
         self.shards.assign(assigned, self._partitions)
@@ -444,16 +452,29 @@ class Worker:
 
     # ---- small things ----------------------------------------------------------------------------------------------
 
-    def _count_partitions(self) -> None:
-        metadata = self._admin.list_topics(self.topic, 10.0).topics[self.topic]
-        if metadata.error is not None or not metadata.partitions:
-            if not self._partitions:
-                raise HeadwaterError(
-                    f"the topic {self.topic} does not exist on {self.bootstrap_servers}",
-                    remedy="create the topics with `headwater topics create`",
-                )
-            return
-        self._partitions = len(metadata.partitions)
+    def _look_at_topic(self) -> None:
+        """How many partitions there are, and whether it is the topic that it was: one that is created anew under our hands has
+        the same name and other records."""
+        self._looked_at = time.monotonic()
+        found = self._events.look()
+        if not found.partitions and not self._partitions:
+            raise HeadwaterError(
+                f"the topic {self.topic} does not exist on {self.bootstrap_servers}",
+                remedy="create the topics with `headwater topics create`",
+            )
+        self._partitions = found.partitions or self._partitions
+        self._topic_id = found.topic_id or self._topic_id
+        if self._started:
+            for partition, owned in self.engine.owned().items():
+                if self._is_of_another_topic(owned):
+                    self.source.hold(partition, stops.other_topic(owned.fence.topic))
+
+    def _is_of_another_topic(self, owned: Owned) -> bool:
+        return owned.fence.topic not in ("", self._topic_id) and self._topic_id != ""
+
+    def _watch_topic(self) -> None:
+        if self._topic_id and time.monotonic() - self._looked_at >= TOPIC_WATCH_S:
+            self._look_at_topic()
 
     def _judge_settings(self) -> JudgeSettings:
         return replace(self.config.judge, born_us=self.store.born_us)

@@ -164,6 +164,16 @@ class KafkaSource:
         """Read no more of a partition until an operator says so."""
         self.call(lambda: self._hold(owned.fence.partition, reason))
 
+    def hold(self, partition: int, reason: str) -> None:
+        """Read no more of a partition that cannot be read any further; the host is told."""
+
+        def stop() -> None:
+            if partition in self._assigned and partition not in self._stopped:
+                self._hold(partition, reason)
+                self._host.held(partition, reason)
+
+        self.call(stop)
+
     def call(self, function: Callable[[], T]) -> concurrent.futures.Future[T]:
         """Run something on the poll thread."""
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
@@ -286,9 +296,7 @@ class KafkaSource:
             raise DeliveryError(said, remedy=self._fatal_remedy(), retriable=False)
         log.warning("consumer: %s", error.str())
         if error.code() == KafkaError._AUTO_OFFSET_RESET and partition in self._assigned and partition is not None:
-            reason = stops.offset_gone(error.str())
-            self._hold(partition, reason)
-            self._host.held(partition, reason)
+            self.hold(partition, stops.offset_gone(error.str()))
 
     def _fatal_remedy(self) -> str:
         if self._config.get("group.protocol") == "consumer":

@@ -40,6 +40,7 @@ class Prover:
         owned: Callable[[], dict[int, Owned]],
         interval_s: float,
         why_standing: Callable[[], str] = lambda: "",
+        watch: Callable[[], None] = lambda: None,
     ) -> None:
         self._admin = AdminClient(config)
         self._topic = topic
@@ -54,6 +55,7 @@ class Prover:
         self._complained = False
         self._standing = Standing()
         self._why_standing = why_standing
+        self._watch = watch
 
     def start(self) -> None:
         """Begin to prove."""
@@ -69,6 +71,7 @@ class Prover:
         while not self._halt.wait(self._interval_s):
             self.moved_at = time.monotonic()
             try:
+                self._watch()
                 self._prove()
                 self._complained = False
             except (KafkaException, RedisError, OSError, TimeoutError) as error:
