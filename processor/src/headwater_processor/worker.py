@@ -473,7 +473,7 @@ class Worker:
         return owned.fence.topic not in ("", self._topic_id) and self._topic_id != ""
 
     def _watch_topic(self) -> None:
-        if self._topic_id and time.monotonic() - self._looked_at >= TOPIC_WATCH_S:
+        if time.monotonic() - self._looked_at >= TOPIC_WATCH_S:
             self._look_at_topic()
 
     def _judge_settings(self) -> JudgeSettings:

@@ -11,15 +11,12 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 log = logging.getLogger(__name__)
 
 _ASK_S: Final = 10.0
-_CANNOT_SAY: Final = frozenset(
-    {KafkaError._UNSUPPORTED_FEATURE, KafkaError.UNSUPPORTED_VERSION, KafkaError.TOPIC_AUTHORIZATION_FAILED}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +36,19 @@ class EventsTopic:
 
     def look(self) -> TopicFacts:
         """What the topic is now. Raises KafkaException if nobody answers."""
-        try:
-            (future,) = self._admin.describe_topics(
-                TopicCollection([self._topic]), request_timeout=_ASK_S
-            ).values()  # fmt: skip
-            found = future.result(_ASK_S + 1.0)
-        except KafkaException as error:
-            code = error.args[0].code()
-            if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                return TopicFacts(0)
-            if code in _CANNOT_SAY:
-                return self._count()
-            raise
-        ident = found.topic_id
-        known = ident is not None and (ident.get_most_significant_bits() or ident.get_least_significant_bits())
-        return TopicFacts(len(found.partitions), str(ident) if known else "")
+        metadata = self._admin.list_topics(self._topic, _ASK_S)
+        found = metadata.topics[self._topic]
+        if found.error is not None:
+            return TopicFacts(0)
+        return TopicFacts(len(found.partitions), self._id() if metadata.controller_id >= 0 else "")
 
-    def _count(self) -> TopicFacts:
-        metadata = self._admin.list_topics(self._topic, _ASK_S).topics[self._topic]
-        return TopicFacts(len(metadata.partitions) if metadata.error is None else 0)
+    def _id(self) -> str:
+        """Only a controller is asked for ids; a cluster without one (librdkafka's own, of `headwater up`) has none."""
+        (future,) = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=_ASK_S).values()
+        try:
+            ident = future.result(_ASK_S + 1.0).topic_id
+        except (KafkaException, TimeoutError) as error:
+            log.info("the id of topic %s is not known: %s", self._topic, error)
+            return ""
+        known = ident is not None and (ident.get_most_significant_bits() or ident.get_least_significant_bits())
+        return str(ident) if known else ""
