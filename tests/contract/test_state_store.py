@@ -246,16 +246,16 @@ def test_as_of_is_proven_for_the_owner_who_has_applied_everything(worker: Worker
     worker.apply(0, [said(1), said(2)])
     zero, one = worker.fences[0], worker.fences[1]
     stranger = dataclasses.replace(zero, epoch="1:somebody")
-    assert worker.store.prove([]) == 0
-    assert worker.store.prove([(zero, 3, T), (stranger, 2, T)]) == 0
+    assert worker.store.prove([]) == []
+    assert worker.store.prove([(zero, 3, T), (stranger, 2, T)]) == [False, False]
     assert as_of(worker) == {}
-    assert worker.store.prove([(zero, 2, T), (one, 1, T)]) == 1
-    assert worker.store.prove([(zero, 1, T + 1), (one, 0, T + 2)]) == 2
+    assert worker.store.prove([(zero, 2, T), (one, 1, T)]) == [True, False]
+    assert worker.store.prove([(zero, 1, T + 1), (one, 0, T + 2)]) == [True, True]
     assert as_of(worker) == {b"0": str(T + 1).encode(), b"1": str(T + 2).encode()}
 
 
 def test_the_owner_before_proves_nothing(worker: Worker) -> None:
     before = worker.fences[0]
     worker.store.acquire(0, "topic-id", None)
-    assert worker.store.prove([(before, 0, T)]) == 0
+    assert worker.store.prove([(before, 0, T)]) == [False]
     assert as_of(worker) == {}

@@ -243,7 +243,7 @@ def test_a_removal_names_the_dataset_and_its_edges_in_every_shard(worker: Worker
     named_by(worker, call)
     boxes: list[Any] = [worker.client.lrange(worker.store.keys("o", shard), 0, -1) for shard in range(SHARDS)]
     assert all(b"n" + DAILY in {name for entry in box for name in parse_names(entry)} for box in boxes)
-    assert int(worker.client.hget(worker.store.keys("meta"), "soft") or -1) == before + 1
+    assert int(worker.client.hget(worker.store.keys("meta"), "soft") or -1) > before
 
 
 def test_a_call_planned_before_a_removal_and_sent_after_it_names_what_it_touches(worker: Worker) -> None:

@@ -84,8 +84,9 @@ class StateStore(Protocol):
     def receive(self) -> list[Applied | Refusal]:
         """The outcomes of the oldest unanswered `send`. Waits out what passes (loading, failover, busy)."""
 
-    def prove(self, proofs: Sequence[tuple[Fence, int, int]]) -> int:
-        """Record as-of for (fence, next reached, as-of µs) where nothing is in flight; returns how many held."""
+    def prove(self, proofs: Sequence[tuple[Fence, int, int]]) -> list[bool]:
+        """Record as-of for (fence, next reached, as-of µs) where nothing is in flight; for each, whether it held: the fence
+        is ours and has come that far."""
 
 
 class Letters(Protocol):

@@ -178,7 +178,7 @@ class Worker:
         )
         self.prover = Prover(
             config.client, self.topic, self._owner_store, self._owner_store.now_us, self.engine.owned, config.asof_interval_s,
-            self._why_standing, self._watch_topic,
+            self._why_standing, self._watch_topic, self._on_refused_proof,
         )  # fmt: skip
         self.follower = Follower(
             {**config.client, "group.id": f"{config.group}-follow"},
@@ -412,6 +412,13 @@ class Worker:
     def _on_reset(self, owned: Owned, why: str) -> None:
         # A zombie learns from the group that it is one; until then it must not take the partition back.
         self.source.reset(owned, FOREIGN_WAIT_S if refusal_is_foreign(why) else 0.0)
+
+    def _on_refused_proof(self, owned: Owned) -> None:
+        """An idle partition whose state is not where its owner left it: somebody else's, or a Redis that was set back. No call
+        of ours will find out, for there is nothing to apply."""
+        log.warning("partition %d: as-of is refused; beginning again at the fence", owned.fence.partition)
+        owned.dead = True
+        self.source.reset(owned, FOREIGN_WAIT_S)
 
     def _on_stopped(self, owned: Owned, reason: str) -> None:
         partition = owned.fence.partition

@@ -188,9 +188,9 @@ class Lab:
 
     def leave(self, worker: WorkerProcess) -> None:
         """SIGTERM, and it must do as it is told."""
-        starting = worker.log_tail() in ("", "(no output)")
         code = worker.leave()
-        if code != 0 and not (starting and code == -signal.SIGTERM):
+        starting = not worker.said("Starting...")  # it knows no signal yet, or could not begin and says so
+        if code != 0 and not (starting and code in (-signal.SIGTERM, 3)):
             self.found.append(f"a worker that was told to leave exited with {code}:\n{worker.log_tail(30)}")
 
     def only(self, **more: str) -> WorkerProcess:
@@ -376,6 +376,9 @@ def _kill_redis(lab: Lab, step: Step) -> bool:
 
 
 def _roll_back(lab: Lab, step: Step) -> bool:
+    wait_until(
+        lambda: len(lab.run.applied(lab.redis.client())) >= PARTITIONS, within_s=30, what="state of every partition"
+    )
     with lab.redis.client() as client:
         client.save()
     old = lab.redis.folder / "dump.rdb"

@@ -223,16 +223,16 @@ class RedisStore:
         stored: Any = self._client.hget(self.keys("f", partition), "stopped")
         return (stored or b"").decode()
 
-    def prove(self, proofs: Sequence[tuple[Fence, int, int]]) -> int:
+    def prove(self, proofs: Sequence[tuple[Fence, int, int]]) -> list[bool]:
         """See StateStore."""
         if not proofs:
-            return 0
+            return []
         keys = [self.keys("asof"), self.keys("meta")]
         args: list[str] = []
         for fence, reached, as_of_us in proofs:
             keys.append(self.keys("f", fence.partition))
             args += [str(fence.partition), fence.epoch, str(reached), str(as_of_us)]
-        return int(self._eval("prove", keys, args))
+        return [held == 1 for held in self._eval("prove", keys, args)]
 
     # ---- calls -----------------------------------------------------------------------------------------------------
 

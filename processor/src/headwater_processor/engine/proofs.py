@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 from headwater_processor.engine.outstanding import Standing
 from headwater_processor.engine.owned import Owned
-from headwater_processor.ports import StateStore
+from headwater_processor.ports import Fence, StateStore
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class Prover:
         interval_s: float,
         why_standing: Callable[[], str] = lambda: "",
         watch: Callable[[], None] = lambda: None,
+        on_refused: Callable[[Owned], None] = lambda _owned: None,
     ) -> None:
         self._admin = AdminClient(config)
         self._topic = topic
@@ -56,6 +57,7 @@ class Prover:
         self._standing = Standing()
         self._why_standing = why_standing
         self._watch = watch
+        self._on_refused = on_refused
 
     def start(self) -> None:
         """Begin to prove."""
@@ -96,7 +98,8 @@ class Prover:
         asked: dict[TopicPartition, Future[Any]] = self._admin.list_offsets(
             {TopicPartition(self._topic, p): latest for p in live}, request_timeout=5.0
         )
-        proofs = []
+        proofs: list[tuple[Fence, int, int]] = []
+        proven: list[Owned] = []
         progress: dict[int, tuple[int, int]] = {}
         for at, future in asked.items():
             end = future.result(timeout=6.0).offset
@@ -107,12 +110,16 @@ class Prover:
                 continue  # it is taken over again; until then nothing can be proved
             if each.applied >= end:
                 proofs.append((each.fence, end, now_us))
-                each.as_of_us = max(each.as_of_us, now_us)
-                each.proof = None
+                proven.append(each)
             elif each.proof is None:
                 each.proof = (end, now_us)  # carried by the call that passes this end
         self._complain_of_standing(progress)
-        self._store.prove(proofs)
+        for each, held in zip(proven, self._store.prove(proofs), strict=True):
+            if held:
+                each.as_of_us = max(each.as_of_us, now_us)
+                each.proof = None
+            elif not each.dead:
+                self._on_refused(each)
 
     def _complain_of_standing(self, progress: dict[int, tuple[int, int]]) -> None:
         for partition, seconds in self._standing.look(time.monotonic(), progress).items():

@@ -269,6 +269,8 @@ local function write_runs(runs)
 end
 
 -- Writes ----------------------------------------------------------------------------------------------------------
+-- A Redis without memory refuses what may grow, command by command: asked with the first write, it refuses all or nothing.
+call('HSET', KEYS[1], 'epoch', ARGV[1])
 local P = plan
 if #P[1] > 0 then many('HSET', KEYS[3], P[1]) end
 merge_records(KEYS[4], '>ddddd', 5, P[2])
@@ -324,7 +326,10 @@ leave(listed, oldest)
 
 -- A removal since this owner last looked: what it left unnamed may have to be published again, so name all it touches.
 if P[22] == 1 then
-  soft = tostring(call('HINCRBY', KEYS[2], 'soft', 1))
+  -- The clock, not a count: a Redis that is set back and read on would come to the same count again for another removal.
+  local t = call('TIME')
+  soft = string.format('%.0f', math.max(tonumber(soft) + 1, t[1] * 1000000 + t[2]))
+  call('HSET', KEYS[2], 'soft', soft)
 elseif soft ~= ARGV[6] then
   for i = 2, #P[3], 2 do name(P[3][i], 'd' .. P[3][i]) end
   for i = 2, #P[10], 2 do

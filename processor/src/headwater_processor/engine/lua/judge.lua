@@ -10,6 +10,8 @@ local p = cmsgpack.unpack(ARGV[3])
 local function many(command, key, list)
   for lo = 1, #list, 2000 do redis.call(command, key, unpack(list, lo, math.min(lo + 1999, #list))) end
 end
+-- A Redis without memory refuses what may grow, command by command: asked with the first write, it refuses all or nothing.
+redis.call('HSET', KEYS[1], 'pv', ARGV[2])
 many('HSET', KEYS[2], p[1])
 many('HSET', KEYS[3], p[2])
 many('HDEL', KEYS[3], p[3])
@@ -18,5 +20,4 @@ many('ZREM', KEYS[4], p[5])
 many('RPUSH', KEYS[5], p[6])
 for i = 1, #p[7], 2 do redis.call('RPUSH', KEYS[7 + p[7][i]], p[7][i + 1]) end
 many('ZREM', KEYS[6], p[8])
-redis.call('HSET', KEYS[1], 'pv', ARGV[2])
 return 1

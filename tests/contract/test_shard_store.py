@@ -1,0 +1,86 @@
+"""What a shard's owner relies on: its versions are above those of the owner before, and a full Redis does all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from redis.exceptions import OutOfMemoryError
+from tests.support.driving import Worker
+from tests.support.flow import DOMAIN, SHARDS, T, said
+from tests.support.services import RedisService
+
+from headwater_processor.adapters.shard_store import Settlement, ShardStore, Writes
+from headwater_schemas.events import EventType
+
+A_ROUND = 100_000
+"""More images than a round of a shard has."""
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[ShardStore]:
+    store = ShardStore(redis.Redis.from_url(url), DOMAIN, SHARDS)
+    yield store
+    store.close()
+
+
+def everything(client: redis.Redis) -> dict[bytes, Any]:
+    found: dict[bytes, Any] = {}
+    for key in client.scan_iter():
+        found[key] = client.dump(key)
+    return found
+
+
+def test_an_owner_publishes_above_all_that_the_owner_before_may_still_be_publishing(store: ShardStore) -> None:
+    before = store.acquire(0)
+    assert before.version > store.now_us()
+    in_its_round = max(before.version + 1, store.now_us()) + A_ROUND
+    after = store.acquire(0)
+    assert after.version > in_its_round
+    assert store.settle([Settlement(before, 0, in_its_round, (), ())]) == [False]
+    assert store.acquire(0).version > after.version + A_ROUND
+
+
+@pytest.fixture
+def full(url: str, redis_server: RedisService) -> Iterator[redis.Redis]:
+    """A client; the Redis takes nothing more once `fill` of the test has set its bound. Taken back at the end."""
+    with redis.Redis.from_url(url) as client:
+        yield client
+        client.config_set("maxmemory", 0)
+
+
+def test_a_full_redis_changes_no_byte_of_a_judgement(store: ShardStore, full: redis.Redis) -> None:
+    fence = store.acquire(0)
+    assert store.judge(fence, 1, Writes(machines=[b"f", b"machine"], looks=[b"1", b"dx"])) == 1
+    before = everything(full)
+    full.config_set("maxmemory", 1)
+    with pytest.raises(OutOfMemoryError):
+        store.judge(fence, 1, Writes(machines_gone=[b"f"], members_gone=[b"dx"], alerts=[b"fired"]))
+    full.config_set("maxmemory", 0)
+    assert everything(full) == before
+
+
+def test_a_full_redis_changes_no_byte_of_a_settlement(store: ShardStore, full: redis.Redis) -> None:
+    fence = store.acquire(0)
+    full.rpush(store.keys("o", 0), b"name")
+    before = everything(full)
+    full.config_set("maxmemory", 1)
+    with pytest.raises(OutOfMemoryError):
+        store.settle([Settlement(fence, 1, fence.version + 1, (), ())])
+    full.config_set("maxmemory", 0)
+    assert everything(full) == before
+
+
+def test_a_full_redis_changes_no_byte_of_a_call_that_only_lets_go(worker: Worker, full: redis.Redis) -> None:
+    worker.apply(0, [said(n, EventType.COMPLETE, run=n, at_us=T + n) for n in range(1, 4)])
+    before = everything(full)
+    full.config_set("maxmemory", 1)
+    plan = worker.plan(0, [said(1, EventType.COMPLETE, run=1, at_us=T + 1)])  # a duplicate: nothing grows
+    worker.store.send([worker.call(plan)])
+    worker.store.closing = True  # else it would wait for memory
+    with pytest.raises(Exception, match="stopping"):
+        worker.store.receive()
+    full.config_set("maxmemory", 0)
+    assert everything(full) == before
