@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from headwater_processor.core.knowledge import Knowledge
 from headwater_processor.core.plan import PartitionPlanner
 from headwater_processor.core.plan_values import Counters, Rules
-from headwater_processor.engine.owned import Owned, bad_share_exceeded
+from headwater_processor.engine.owned import BadWindow, Owned
 from headwater_processor.ports import Fence
 
 MINUTE_US = 60_000_000
@@ -15,10 +13,10 @@ MINUTE_US = 60_000_000
 
 class Window:
     def __init__(self) -> None:
-        self.entries: deque[tuple[int, int, int]] = deque()
+        self.entries = BadWindow()
 
     def exceeded(self, now_us: int, records: int, bad: int) -> bool:
-        return bad_share_exceeded(self.entries, now_us, records, bad, window_us=MINUTE_US, least=1000, share=0.05)
+        return self.entries.exceeded(now_us, records, bad, window_us=MINUTE_US, least=1000, share=0.05)
 
 
 def test_an_ownership_begins_where_the_fence_stands() -> None:
@@ -61,3 +59,11 @@ def test_an_empty_window_after_a_jump_of_the_clock_is_no_error() -> None:
     window.exceeded(10 * MINUTE_US, 10, 10)
     assert not window.exceeded(0, 10, 0)  # the broker's time went back
     assert window.exceeded(10 * MINUTE_US, 1000, 500)
+
+
+def test_batches_of_one_second_are_kept_together() -> None:
+    window = Window()
+    for number in range(10_000):
+        window.exceeded(number * 1_000, 1, number % 2)
+    assert len(window.entries) == 10
+    assert window.exceeded(10_000_000, 1, 0)

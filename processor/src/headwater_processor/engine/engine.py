@@ -21,7 +21,7 @@ from headwater_processor.core import stops
 from headwater_processor.core.decode import BatchDecoder
 from headwater_processor.core.plan import Knowledge, PartitionPlanner, Plan, Rules
 from headwater_processor.engine.intake import PartBatch, Poll
-from headwater_processor.engine.owned import Owned, bad_share_exceeded
+from headwater_processor.engine.owned import Owned
 from headwater_processor.engine.stats import EngineStats
 from headwater_processor.ports import Applied, Call, Fence, Letters, Refusal, StateStore, StoppingError
 
@@ -264,8 +264,8 @@ class Engine:
 
     def _too_bad(self, owned: Owned, part: PartBatch, append_us: list[int], bad: int) -> bool:
         limits = self._limits
-        exceeded = bad_share_exceeded(
-            owned.bad_window, max(append_us), len(append_us), bad,
+        exceeded = owned.bad_window.exceeded(
+            max(append_us), len(append_us), bad,
             window_us=limits.bad_window_us, least=limits.bad_min_records, share=limits.bad_share_max,
         )  # fmt: skip
         if not exceeded or part.first < owned.fence.pass_bad_until:

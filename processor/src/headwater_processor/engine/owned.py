@@ -3,9 +3,43 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from headwater_processor.core.plan import PartitionPlanner
 from headwater_processor.ports import Fence
+
+SECOND_US: Final = 1_000_000
+
+
+class BadWindow:
+    """How many of the records of the last while were bad. Sums are kept, for a quiet topic comes in hundreds of batches a second;
+    batches of one second are one entry."""
+
+    __slots__ = ("_bad", "_entries", "_records")
+
+    def __init__(self) -> None:
+        self._entries: deque[list[int]] = deque()  # [broker time of the first (µs), records, bad]
+        self._records = 0
+        self._bad = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def exceeded(self, now_us: int, records: int, bad: int, *, window_us: int, least: int, share: float) -> bool:
+        """Whether more than `share` of at least `least` records within the window are bad, counting this batch."""
+        entries = self._entries
+        if entries and entries[-1][0] // SECOND_US == now_us // SECOND_US:
+            entries[-1][1] += records
+            entries[-1][2] += bad
+        else:
+            entries.append([now_us, records, bad])
+        self._records += records
+        self._bad += bad
+        while entries[0][0] < now_us - window_us:
+            _, gone, gone_bad = entries.popleft()
+            self._records -= gone
+            self._bad -= gone_bad
+        return self._records >= least and self._bad > share * self._records
 
 
 class Owned:
@@ -30,23 +64,4 @@ class Owned:
         self.stopped = fence.stopped
         self.proof: tuple[int, int] | None = None  # (end offset to reach, as-of µs)
         self.as_of_us = 0
-        self.bad_window: deque[tuple[int, int, int]] = deque()  # (broker time µs, records, bad)
-
-
-def bad_share_exceeded(
-    window: deque[tuple[int, int, int]],
-    now_us: int,
-    records: int,
-    bad: int,
-    *,
-    window_us: int,
-    least: int,
-    share: float,
-) -> bool:
-    """Whether more than `share` of at least `least` records within the window are bad, counting this batch."""
-    window.append((now_us, records, bad))
-    while window[0][0] < now_us - window_us:
-        window.popleft()
-    total = sum(entry[1] for entry in window)
-    wrong = sum(entry[2] for entry in window)
-    return total >= least and wrong > share * total
+        self.bad_window = BadWindow()
