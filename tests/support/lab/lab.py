@@ -29,7 +29,7 @@ from tests.support.oracle.topics import end_offsets, produce
 from tests.support.oracle.world import spellings
 from tests.support.processes import wait_until
 from tests.support.redis_server import RedisServer
-from tests.support.workers import WorkerProcess, differences, new_run, start_worker
+from tests.support.workers import WorkerProcess, differences, fence, new_run, start_worker
 
 PARTITIONS: Final = 4
 SESSION_S: Final = 6.0
@@ -377,7 +377,9 @@ def _kill_redis(lab: Lab, step: Step) -> bool:
 
 def _roll_back(lab: Lab, step: Step) -> bool:
     wait_until(
-        lambda: len(lab.run.applied(lab.redis.client())) >= PARTITIONS, within_s=30, what="state of every partition"
+        lambda: all(fence(lab.run, number) for number in range(PARTITIONS)),
+        within_s=90,
+        what="state of every partition",
     )
     with lab.redis.client() as client:
         client.save()
