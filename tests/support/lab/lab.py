@@ -106,6 +106,7 @@ class Lab:
         self.settings = {**PROTOCOLS[schedule.protocol], **schedule.settings}
         self.stream = Stream(self.run, schedule)
         self.found: list[str] = []
+        self.rolled_back = False
         self._pool = ThreadPoolExecutor(1)
         self._streaming: Future[None] | None = None
 
@@ -150,9 +151,12 @@ class Lab:
             # A retry of an idempotent producer leaves no second copy: what was acknowledged is there, once.
             if ends[partition] != count:
                 self.found.append(f"partition {partition} holds {ends[partition]} records, {count} were acknowledged")
-        told = differences(self.run)
+        told = differences(self.run).splitlines()
+        if self.rolled_back:
+            # Images of what was lost were published; those of the older state come after them, and then what it was again.
+            told = [line for line in told if not line.startswith("history")]
         if told:
-            self.found.append(told)
+            self.found.append("\n".join(told))
 
     def _member(self) -> WorkerProcess:
         """A worker that lives and has joined. One that found its services away at its start has said so and ended, as it
@@ -390,6 +394,7 @@ def _roll_back(lab: Lab, step: Step) -> bool:
     lab.redis.kill()
     shutil.copy(kept, old)
     lab.redis.start()
+    lab.rolled_back = True
     return True
 
 

@@ -46,7 +46,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault("redis-restarted", "stops and comes back with its data (AOF, always)", 1),
     Fault("redis-killed", "kill -9 (AOF, always)", 1.5),
     Fault("redis-rolled-back", "the data are set back to an older snapshot, as by a failover that lost writes", 2,
-          "goes back to the older fence and reads again; equal to the oracle"),
+          "images step back once, with the state; equal to the oracle"),
     Fault("redis-paused", "CLIENT PAUSE for 1 to 4 s", 1),
     Fault("redis-busy", "a script of somebody else takes 2 s", 1),
     Fault("redis-full", "maxmemory is reached for 2 s (OOM)", 1.5),

@@ -97,6 +97,8 @@ def _small_numbers() -> dict[bytes, int]:
 _NUMBERS: Final = _small_numbers()
 
 
+FEW: Final = 12
+"""Records of a batch up to which heads are read one by one: arrays of a few cost more than they save."""
 _NO_LINKS: Final = bytes(4)
 _SHORT_REGION: Final = 18
 _KNOWN_MAX: Final = 50_000
@@ -225,13 +227,26 @@ class BatchDecoder:
 
 def _is_plain(head: bytes) -> bool:
     """Whether the fixed-width reading holds: a time of exactly 8 varint bytes, a type of one."""
-    return head[23] < 128 and head[24] in _TYPES and all(byte >= 128 for byte in head[16:23])
+    if head[23] >= 128 or head[24] not in _TYPES:
+        return False
+    for at in range(16, 23):  # noqa: SIM110 - a generator costs more than the loop, and this is done for each record
+        if head[at] < 128:
+            return False
+    return True
+
+
+def _time_us(head: bytes) -> int:
+    """The time of a plain head; 0 for one before 1970."""
+    number = 0
+    for at in range(23, 15, -1):
+        number = number << 7 | (head[at] & 0x7F)
+    return 0 if number & 1 else number >> 1
 
 
 def _odd_heads(heads: list[bytes], times_at: list[tuple[int, int]]) -> list[int]:
     """Which heads are not plain, but for those that the checked reader made."""
-    if not heads:
-        return []
+    if len(heads) <= FEW:
+        return [at for at, head in enumerate(heads) if not _is_plain(head) and at not in dict(times_at)]
     matrix = np.frombuffer(b"".join(heads), np.uint8).reshape(-1, HEAD)
     kinds = matrix[:, 24]
     plain = (matrix[:, 16:23] >= 128).all(axis=1) & (matrix[:, 23] < 128) & (kinds <= 10) & (kinds % 2 == 0)
@@ -242,6 +257,19 @@ def _odd_heads(heads: list[bytes], times_at: list[tuple[int, int]]) -> list[int]
 
 
 def _fill_heads(out: Columns, heads: list[bytes], times_at: list[tuple[int, int]]) -> None:
+    out.ids = [head[:16] for head in heads]
+    out.run_ids = [head[25:] for head in heads]
+    if len(heads) <= FEW:
+        made = dict(times_at)
+        out.times = np.array([made.get(at, _time_us(head)) for at, head in enumerate(heads)], np.int64)
+        out.types = [head[24] >> 1 for head in heads]
+    else:
+        _fill_columns(out, heads, times_at)
+    if len(heads) and int(out.times.min()) < 1:
+        _drop_bad_times(out)
+
+
+def _fill_columns(out: Columns, heads: list[bytes], times_at: list[tuple[int, int]]) -> None:
     matrix = np.frombuffer(b"".join(heads), np.uint8).reshape(-1, HEAD)
     groups = (matrix[:, 16:24] & 0x7F).astype(np.int64)
     times = groups[:, 0]
@@ -253,10 +281,6 @@ def _fill_heads(out: Columns, heads: list[bytes], times_at: list[tuple[int, int]
         times[at] = time_us
     out.times = times
     out.types = (matrix[:, 24] >> 1).tolist()
-    out.ids = [head[:16] for head in heads]
-    out.run_ids = [head[25:] for head in heads]
-    if len(times) and int(times.min()) < 1:
-        _drop_bad_times(out)
 
 
 def _drop_bad_times(out: Columns) -> None:

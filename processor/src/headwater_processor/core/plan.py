@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headwater_processor.core.batch import Batch
-from headwater_processor.core.decode import Columns
+from headwater_processor.core.decode import FEW, Columns
 from headwater_processor.core.knowledge import Knowledge
 from headwater_processor.core.plan_values import Counters, Plan, Rules
 from headwater_processor.core.seen import Seen, SeenBucket, hash_ids
@@ -43,8 +43,10 @@ class PartitionPlanner:
         """The call for one batch. `append_us` is by row of the batch; `next_offset` is one past its last record."""
         batch = Batch(self.partition, self.rules, self.knowledge, token)
         late: list[tuple[int, int]] = []
-        if columns.rows:
+        if len(columns.rows) > FEW:
             late = self._walk(columns, append_us, batch)
+        elif columns.rows:
+            late = self._walk_few(columns, append_us, batch)
         self.counters.bad += len(columns.bad)
         gone = self._expire(append_us)
         counters = self.counters
@@ -107,6 +109,42 @@ class PartitionPlanner:
         counters.late += len(late)
         return late
 
+    def _walk_few(self, columns: Columns, append_us: Sequence[int], batch: Batch) -> list[tuple[int, int]]:
+        """The same, record by record: arrays of a few cost more than they save."""
+        rules, counters = self.rules, self.counters
+        late: list[tuple[int, int]] = []
+        fresh: dict[str, list[int]] = {}
+        hashes: list[int] = hash_ids(b"".join(columns.ids), self.secret).tolist()
+        times: list[int] = columns.times.tolist()
+        floor = self.floor
+        for i, row in enumerate(columns.rows):
+            time_us, appended = times[i], append_us[row]
+            limit = appended + rules.max_future_us
+            ahead = time_us > limit
+            before = self.mx_us
+            if not ahead and time_us > before:
+                self.mx_us = time_us
+            floor = max((self.mx_us - rules.horizon_us) // rules.bucket_us, self.floor)
+            verdict = self._admit_one(
+                time_us // rules.bucket_us, floor, ahead, appended // rules.bucket_us, hashes[i], fresh
+            )
+            if not verdict:
+                counters.dup += 1
+                continue
+            counters.applied += 1
+            if ahead:
+                counters.future += 1
+            elif before >= 0 and time_us < before - rules.lateness_us:
+                late.append((row, before - rules.lateness_us - time_us))
+            batch.add(
+                min(time_us, limit), columns.types[i], columns.ids[i], columns.run_ids[i], columns.templates[i],
+                columns.extras[i], appended, verdict == 2,
+            )  # fmt: skip
+        self.floor = max(self.floor, floor)
+        counters.late += len(late)
+        self._note(fresh, batch)
+        return late
+
     def _admit(
         self,
         times: npt.NDArray[np.int64],
@@ -155,36 +193,40 @@ class PartitionPlanner:
         hashes: npt.NDArray[np.uint64],
         batch: Batch,
     ) -> list[int]:
-        seen, verdicts = self.seen, []
         fresh: dict[str, list[int]] = {}
         rows = zip(
             numbers.tolist(), floors.tolist(), future.tolist(), append_buckets.tolist(), hashes.tolist(), strict=True
         )
-        for number, floor, ahead, append_bucket, value in rows:
-            if ahead:
-                if seen.in_future(value, floor):
-                    verdicts.append(0)
-                    continue
-                seen.future_bucket(append_bucket).hot.add(value)
-                name = f"F{append_bucket}"
-            elif number < floor:
-                self.counters.undeduped += 1
-                verdicts.append(2)
-                continue
-            else:
-                bucket = seen.bucket(number)
-                if bucket.contains(value):
-                    verdicts.append(0)
-                    continue
-                bucket.hot.add(value)
-                name = str(number)
-            fresh.setdefault(name, []).append(value)
-            seen.total += 1
-            verdicts.append(1)
+        verdicts = [self._admit_one(*row, fresh) for row in rows]
+        self._note(fresh, batch)
+        return verdicts
+
+    def _admit_one(
+        self, number: int, floor: int, ahead: bool, append_bucket: int, value: int, fresh: dict[str, list[int]]
+    ) -> int:
+        seen = self.seen
+        if ahead:
+            if seen.in_future(value, floor):
+                return 0
+            seen.future_bucket(append_bucket).hot.add(value)
+            name = f"F{append_bucket}"
+        elif number < floor:
+            self.counters.undeduped += 1
+            return 2
+        else:
+            bucket = seen.bucket(number)
+            if bucket.contains(value):
+                return 0
+            bucket.hot.add(value)
+            name = str(number)
+        fresh.setdefault(name, []).append(value)
+        seen.total += 1
+        return 1
+
+    def _note(self, fresh: dict[str, list[int]], batch: Batch) -> None:
         for name, values in fresh.items():
             batch.seen(name, values)
-        seen.settle(fresh)
-        return verdicts
+        self.seen.settle(fresh)
 
     def _expire(self, append_us: Sequence[int]) -> list[str]:
         """Buckets that the watermark, or the bound, has passed: they go whole."""
