@@ -185,20 +185,23 @@ class Worker:
             {self.topics["schemas"]: self._on_schema, self.topics["policies"]: self._on_policy},
             self._on_caught_up,
         )
-        self._started = True
         gc.collect()
         gc.freeze()  # start-up objects are never garbage; thousands of messages a poll must not have them looked through
         gc.set_threshold(500_000, 20, 50)
-        for part in (self.engine, self.shards, self.follower, self.prover, self.source):
-            part.start()
+        with self._lock:  # a SIGTERM may come while all this is made: then nothing of it begins
+            if self._stopping:
+                return
+            for part in (self.engine, self.shards, self.follower, self.prover, self.source):
+                part.start()
+            self._started = True
         _name_threads()
 
     def stop(self) -> None:
-        """Finish what is in hand, commit, leave the group, end the threads. Safe to call twice."""
+        """Finish what is in hand, commit, leave the group, end the threads. Safe to call twice, and while `start` is at work."""
         with self._lock:
-            if self._stopping or not self._started:
-                return
-            self._stopping = True
+            begun, self._stopping = self._started and not self._stopping, True
+        if not begun:
+            return
         self.schemas.closing = True
         self.source.close(15.0)
         self.letters.closing = True
