@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import redis
 from tests.support.processes import wait_until
 
@@ -16,6 +18,9 @@ OUTBOX_MAX = 1_000
 
 class Nowhere:
     """A publisher of nothing."""
+
+    def begin(self, ours: Callable[[], bool]) -> None:
+        pass
 
     def delta(self, key: str, value: bytes) -> None:
         raise AssertionError("a worker without shards publishes nothing")

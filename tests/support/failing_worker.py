@@ -2,8 +2,9 @@
 
 Run as `python -m tests.support.failing_worker worker`, with in the environment
 `HEADWATER_FAILPOINT=point:nth:action` (the nth passage of the point; see `POINTS` and `ACTIONS`) and
-`HEADWATER_CLOCK_SHIFT_S=seconds`. The points lie around the calls by which a worker reaches the world outside, and
-between the steps of the engine: whatever it does, it does between two of them. Nothing of this is in the product.
+`HEADWATER_CLOCK_SHIFT_S=seconds` or `HEADWATER_CLOCK_JUMPS_S=seconds`. The points lie around the calls by which a
+worker reaches the world outside, and between the steps of the engine: whatever it does, it does between two of them.
+Nothing of this is in the product.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from headwater_processor.worker import Worker
 
 FAILPOINT: Final = "HEADWATER_FAILPOINT"
 CLOCK_SHIFT: Final = "HEADWATER_CLOCK_SHIFT_S"
+CLOCK_JUMPS: Final = "HEADWATER_CLOCK_JUMPS_S"
+JUMP_EVERY_S: Final = 2.0
 
 POINTS: Final[Mapping[str, tuple[type, str, str]]] = MappingProxyType(
     {
@@ -96,11 +99,16 @@ def install(point: str, nth: int, action: str) -> None:
     setattr(owner, name, wrapped)
 
 
-def shift_clock(seconds: float) -> None:
+def shift_clock(seconds: Callable[[], float]) -> None:
     """This process believes that it is earlier or later than it is."""
     clock, clock_ns = time.time, time.time_ns
-    time.time = lambda: clock() + seconds
-    time.time_ns = lambda: clock_ns() + int(seconds * 1e9)
+    time.time = lambda: clock() + seconds()
+    time.time_ns = lambda: clock_ns() + int(seconds() * 1e9)
+
+
+def jumping(by_s: float) -> float:
+    """Right, too late, right, too early, and so on."""
+    return by_s * (0, 1, 0, -1)[int(time.monotonic() / JUMP_EVERY_S) % 4]
 
 
 if __name__ == "__main__":
@@ -108,5 +116,6 @@ if __name__ == "__main__":
     if failpoint:
         which, count, what = failpoint.split(":")
         install(which, int(count), what)
-    shift_clock(float(os.environ.pop(CLOCK_SHIFT, "0")))
+    shift_s, jumps_s = float(os.environ.pop(CLOCK_SHIFT, "0")), float(os.environ.pop(CLOCK_JUMPS, "0"))
+    shift_clock(lambda: shift_s + (jumping(jumps_s) if jumps_s else 0.0))
     sys.exit(main())

@@ -51,6 +51,10 @@ log = logging.getLogger(__name__)
 
 RELEASE_S: Final = 4.0
 """How long a revoked partition may take to finish what is in hand; well below the session timeout."""
+FRESH_SHARE: Final = 0.15
+QUEUED_SHARE: Final = 0.5
+"""Of the session timeout: how old may be what is said, and how long it may wait in the producer. Both and the time between
+two heartbeats have to stay below the whole, so that a worker that was declared dead says nothing after its successor."""
 FOREIGN_WAIT_S: Final = 1.0
 TOPIC_WATCH_S: Final = 5.0
 STUCK_S: Final = 30.0
@@ -161,8 +165,9 @@ class Worker:
             on_named=self._on_named, on_applied=self._on_applied,
         )  # fmt: skip
         self.publisher = KafkaPublisher(
-            {**config.producer, "message.timeout.ms": int(config.session_timeout_s * 1000 * 0.8)},
+            {**config.producer, "message.timeout.ms": int(1000 * QUEUED_SHARE * config.session_timeout_s)},
             deltas=self.topics["deltas"], alerts=self.topics["alerts"], alive=self._shards_alive,
+            fresh_s=FRESH_SHARE * config.session_timeout_s,
         )  # fmt: skip
         self.shards = Shards(
             ShardStore(config.redis_client(), config.domain, config.rules.shards),

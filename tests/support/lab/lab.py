@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,15 +18,13 @@ from typing import Any, Final
 
 import redis
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
-from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewPartitions
 from tests.support.kafka_server import KafkaServer
 from tests.support.lab.schedule import PROTOCOLS, Schedule, Step
 from tests.support.oracle.drive import POLICIES, Run
 from tests.support.oracle.generator import Generator
-from tests.support.oracle.records import Options, Record, policy_records
-from tests.support.oracle.topics import end_offsets, produce
+from tests.support.oracle.records import Options, Record, S, policy_records
+from tests.support.oracle.topics import configure_topic, end_offsets, produce
 from tests.support.oracle.world import spellings
 from tests.support.processes import wait_until
 from tests.support.redis_server import RedisServer
@@ -63,6 +62,7 @@ class Stream:
         self._records = Generator(Options(schedule.events, schedule.seed, PARTITIONS)).records()
         self.sent = 0
         self.acknowledged: dict[int, int] = {}
+        self._lock = threading.Lock()
 
     def preload(self) -> None:
         """What is there before the first worker."""
@@ -77,8 +77,9 @@ class Stream:
         self._note(self._run.produce(records))
 
     def _note(self, counts: Mapping[int, int]) -> None:
-        for partition, count in counts.items():
-            self.acknowledged[partition] = self.acknowledged.get(partition, 0) + count
+        with self._lock:  # some come beside the stream
+            for partition, count in counts.items():
+                self.acknowledged[partition] = self.acknowledged.get(partition, 0) + count
 
     def _counted(self, count: int | None = None) -> Iterator[Record]:
         for record in islice(self._records, count):
@@ -324,6 +325,21 @@ def _wrong_clock(lab: Lab, step: Step) -> bool:
     return True
 
 
+def _jumping_clock(lab: Lab, step: Step) -> bool:
+    lab.only(CLOCK_JUMPS_S=str((5, 600, 86_400)[step.number % 3]))
+    return True
+
+
+def _wrong_producers(lab: Lab, step: Step) -> bool:
+    """Their events say another time than the broker's clock at which they come."""
+    ahead_s = (86_400, -7 * 86_400)[step.number % 2]
+    seed = lab.schedule.seed * 1000 + step.number
+    options = Options(600, seed, PARTITIONS, start_us=Options(0).start_us + ahead_s * S)
+    records = Generator(options).records()
+    lab.stream.more([record._replace(timestamp_ms=record.timestamp_ms - ahead_s * 1000) for record in records])
+    return True
+
+
 def _restart_kafka(lab: Lab, _step: Step) -> bool:
     lab.kafka.restart()
     return True
@@ -345,18 +361,18 @@ def _freeze_kafka(lab: Lab, step: Step) -> bool:
 
 def _refuse_writes(lab: Lab, step: Step) -> bool:
     topic = f"{lab.run.where.prefix}{('deltas', 'alerts', 'late', 'deadletter')[step.number % 4]}"
-    _configure(lab, topic, {"min.insync.replicas": "2"})
+    configure_topic(lab.run.where.bootstrap, topic, {"min.insync.replicas": "2"})
     time.sleep(2 + 6 * step.seconds)
-    _configure(lab, topic, {"min.insync.replicas": "1"})
+    configure_topic(lab.run.where.bootstrap, topic, {"min.insync.replicas": "1"})
     return True
 
 
-def _configure(lab: Lab, topic: str, settings: Mapping[str, str]) -> None:
-    entries = [ConfigEntry(k, v, incremental_operation=AlterConfigOpType.SET) for k, v in settings.items()]
-    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
-    admin = AdminClient({"bootstrap.servers": lab.run.where.bootstrap})
-    for future in admin.incremental_alter_configs([resource]).values():
-        future.result(30)
+def _refuse_large(lab: Lab, step: Step) -> bool:
+    topic = f"{lab.run.where.prefix}{('deltas', 'alerts', 'late', 'deadletter')[step.number % 4]}"
+    configure_topic(lab.run.where.bootstrap, topic, {"max.message.bytes": "150"})
+    time.sleep(2 + 6 * step.seconds)
+    configure_topic(lab.run.where.bootstrap, topic, {"max.message.bytes": str(2 << 20)})
+    return True
 
 
 def _add_partitions(lab: Lab, step: Step) -> bool:
@@ -384,12 +400,14 @@ def _kill_redis(lab: Lab, step: Step) -> bool:
     return True
 
 
+def _has_state(lab: Lab) -> bool:
+    if not lab.workers():  # it found its services away at its start; whoever runs it starts it again
+        lab.start()
+    return all(fence(lab.run, number) for number in range(PARTITIONS))
+
+
 def _roll_back(lab: Lab, step: Step) -> bool:
-    wait_until(
-        lambda: all(fence(lab.run, number) for number in range(PARTITIONS)),
-        within_s=90,
-        what="state of every partition",
-    )
+    wait_until(lambda: _has_state(lab), within_s=90, what="state of every partition")
     with lab.redis.client() as client:
         client.save()
     old = lab.redis.folder / "dump.rdb"
@@ -462,6 +480,16 @@ def _change_policies(lab: Lab, step: Step) -> bool:
     return True
 
 
+def _policies_behind(lab: Lab, _step: Step) -> bool:
+    """A worker that comes finds twenty thousand changes of policies, of which the last few count."""
+    names = [spellings(number)[0] for number in range(POLICIES)]
+    topic = f"{lab.run.where.prefix}policies"
+    ages_ms = [1_000 * (1 + turn) for turn in range(1_000)] + [3_600_000]
+    produce(lab.run.where.bootstrap, topic, [r for age in ages_ms for r in policy_records(names, max_age_ms=age)])
+    lab.start()
+    return True
+
+
 ACTS: Final[Mapping[str, Callable[[Lab, Step], bool]]] = MappingProxyType(
     {
         "worker-killed": _kill,
@@ -472,10 +500,13 @@ ACTS: Final[Mapping[str, Callable[[Lab, Step], bool]]] = MappingProxyType(
         "frozen-at-a-point": _freeze_at,
         "cut-at-a-point": _cut_at,
         "worker-clock-wrong": _wrong_clock,
+        "worker-clock-jumps": _jumping_clock,
+        "producers-clocks-wrong": _wrong_producers,
         "kafka-restarted": _restart_kafka,
         "kafka-killed": _kill_kafka,
         "kafka-frozen": _freeze_kafka,
         "writes-refused": _refuse_writes,
+        "writes-too-large": _refuse_large,
         "partitions-added": _add_partitions,
         "redis-restarted": _restart_redis,
         "redis-killed": _kill_redis,
@@ -486,6 +517,7 @@ ACTS: Final[Mapping[str, Callable[[Lab, Step], bool]]] = MappingProxyType(
         "scripts-flushed": _flush_scripts,
         "connections-cut": _cut_connections,
         "policies-changed": _change_policies,
+        "policies-behind": _policies_behind,
     }
 )
 """Each fault of `schedule.FAULTS`; returns whether it took place."""

@@ -38,10 +38,14 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault("frozen-at-a-point", "SIGSTOP between two steps for longer than the session, with a successor, then SIGCONT", 3),
     Fault("cut-at-a-point", "the connection to Redis breaks around a call: the call is done, its answer lost", 2),
     Fault("worker-clock-wrong", "a worker believes that it is a day earlier or later", 1),
+    Fault("worker-clock-jumps", "a worker's clock jumps to and fro every two seconds, by 5 s, 10 min or a day", 1),
+    Fault("producers-clocks-wrong", "producers whose events are a day ahead, or a week behind, of the broker's clock", 1,
+          "what is too far ahead or too late is treated as such; equal to the oracle"),
     Fault("kafka-restarted", "the broker stops and comes back", 1),
     Fault("kafka-killed", "kill -9 of the broker", 1),
     Fault("kafka-frozen", "the broker answers nobody for 3 to 9 s", 1.5),
     Fault("writes-refused", "a topic of ours takes nothing for some seconds (NOT_ENOUGH_REPLICAS)", 2),
+    Fault("writes-too-large", "a topic of ours takes small messages only for some seconds (MSG_SIZE_TOO_LARGE)", 1.5),
     Fault("partitions-added", "the events topic gets two more partitions, with events in them", 1),
     Fault("redis-restarted", "stops and comes back with its data (AOF, always)", 1),
     Fault("redis-killed", "kill -9 (AOF, always)", 1.5),
@@ -53,6 +57,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault("scripts-flushed", "SCRIPT FLUSH, ten times", 1),
     Fault("connections-cut", "CLIENT KILL of all, ten times", 1.5),
     Fault("policies-changed", "targets are tightened, loosened and taken back", 1),
+    Fault("policies-behind", "a worker begins with twenty thousand changes of policies to read", 1),
 )  # fmt: skip
 
 BY_NAME: Final = MappingProxyType({fault.name: fault for fault in FAULTS})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 from tests.support.oracle.records import Record
 
@@ -91,6 +93,15 @@ def create_topic(bootstrap: str, topic: str, partitions: int, config: dict[str, 
     settings = {"retention.ms": "-1", "message.timestamp.type": "CreateTime"} | (config or {})
     admin = AdminClient({"bootstrap.servers": bootstrap})
     admin.create_topics([NewTopic(topic, partitions, 1, config=settings)])[topic].result(30)
+
+
+def configure_topic(bootstrap: str, topic: str, settings: Mapping[str, str]) -> None:
+    """Change these settings of a topic and leave the others."""
+    entries = [ConfigEntry(k, v, incremental_operation=AlterConfigOpType.SET) for k, v in settings.items()]
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(30)
 
 
 def produce(bootstrap: str, topic: str, records: Iterable[Record]) -> dict[int, int]:

@@ -90,6 +90,11 @@ class ShardStore:
         epochs = [(epoch or b"").decode() for epoch in answers[1 : 1 + len(shards)]]
         return epochs, int(seconds) * 1_000_000 + int(micros), answers[1 + len(shards) :]
 
+    def ours(self, fences: Sequence[ShardFence]) -> bool:
+        """Whether no other owner has taken one of them."""
+        epochs = self.many([("HGET", self.keys("sf", fence.shard), "epoch") for fence in fences])
+        return all((epoch or b"").decode() == fence.epoch for epoch, fence in zip(epochs, fences, strict=True))
+
     def many(self, commands: Sequence[Command]) -> list[Any]:
         """Commands in one round trip, not atomic."""
         if not commands:

@@ -41,6 +41,11 @@ _NEIGHBOURS_MAX: Final = 10_000
 class Publisher(Protocol):
     """Where images and alerts go. Used by the shards' thread."""
 
+    def begin(self, ours: Callable[[], bool]) -> None:
+        """What is queued from now on is read from now on. When some time has passed since, `ours()` is asked before more is
+        queued: it tells whether nobody else may have said anything newer. If it denies that, nothing is queued any more,
+        and the next `flush` is false."""
+
     def delta(self, key: str, value: bytes) -> None:
         """Queue an image."""
 
@@ -137,6 +142,8 @@ class Drain:
         key = self._store.keys
         reads = wanted.commands(key)
         statuses = [("HGET", key("st", shard_of(member[1:], self._shards)), member) for member in wanted.statuses]
+        fences = [shard.fence for shard, _ in work if not shard.lost]
+        self._publisher.begin(lambda: self._store.ours(fences))
         epochs, now_us, answers = self._store.snapshot([shard.number for shard, _ in work], [*reads, *statuses])
         facts = wanted.facts(answers[: len(reads)])
         for member, value in zip(wanted.statuses, answers[len(reads) :], strict=True):

@@ -299,14 +299,21 @@ class Shards:
 
     def _publish_alerts(self, judges: list[ShardJudge]) -> None:
         key = self._store.keys
-        found = self._store.many([("LRANGE", key("ao", j.shard.number), 0, ALERTS_MAX - 1) for j in judges])
-        sent = [(judge, elements) for judge, elements in zip(judges, found, strict=True) if elements]
-        for _, elements in sent:
-            for element in elements:
-                self._publisher.alert(*unpack_alert(element))
+        fences = [judge.shard.fence for judge in judges]
+        self._publisher.begin(lambda: self._store.ours(fences))
+        reads = [("LRANGE", key("ao", fence.shard), 0, ALERTS_MAX - 1) for fence in fences]
+        epochs, _, found = self._store.snapshot([fence.shard for fence in fences], reads)
+        sent: list[tuple[ShardJudge, int]] = []
+        for judge, epoch, elements in zip(judges, epochs, found, strict=True):
+            if epoch != judge.shard.fence.epoch:
+                judge.shard.lost = True
+            elif elements:
+                sent.append((judge, len(elements)))
+                for element in elements:
+                    self._publisher.alert(*unpack_alert(element))
         if sent and self._publisher.flush(30.0):
-            for judge, elements in sent:
-                if not self._store.trim_alerts(judge.shard.fence, len(elements)):
+            for judge, count in sent:
+                if not self._store.trim_alerts(judge.shard.fence, count):
                     judge.shard.lost = True
 
     def _look_at_domain(self, judge: ShardJudge) -> None:
@@ -314,6 +321,7 @@ class Shards:
         if now - self._watchdog_at >= self._settings.watchdog_interval_s:
             self._watchdog_at = now
             alert = watchdog(self._settings.domain, self._store.now_us())
+            self._publisher.begin(lambda: self._store.ours([judge.shard.fence]))
             self._publisher.alert(alert.fingerprint, encode_alert(alert))
         if self._judging.policies is None or now - self._domain_at < max(1.0, self._settings.sweep_interval_s):
             return
