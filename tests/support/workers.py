@@ -99,11 +99,13 @@ def headwater(run: Run, *arguments: str, within_s: float = 30) -> subprocess.Com
     return subprocess.run(command, capture_output=True, text=True, timeout=within_s, check=False)
 
 
-def differences(run: Run, *, strict_versions: bool = True, with_registry: bool = False) -> str:
+def differences(
+    run: Run, *, strict_versions: bool = True, with_registry: bool = False, rolled_back: bool = False
+) -> str:
     """What is not as the oracle says, as text; empty when all is well."""
     model = new_model(with_registry=with_registry)
     feed(model, run.where)
-    return "\n".join(compare(model, run.where, strict_versions=strict_versions))
+    return "\n".join(compare(model, run.where, strict_versions=strict_versions, rolled_back=rolled_back))
 
 
 def fence(run: Run, partition: int) -> dict[str, str]:

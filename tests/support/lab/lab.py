@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import redis
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 from tests.support.kafka_server import KafkaServer
@@ -128,7 +129,7 @@ class Lab:
                 outcome.reached[f"{number} {step}"] = ACTS[step.fault](self, step)
             self._streaming.result(300)
             self._compare()
-        except (AssertionError, RuntimeError, TimeoutError) as error:
+        except (AssertionError, KafkaException, RuntimeError, TimeoutError, redis.RedisError) as error:
             self.found.append(f"{type(error).__name__}: {error}")
         finally:
             for worker in self.workers():
@@ -156,13 +157,9 @@ class Lab:
             # A retry of an idempotent producer leaves no second copy: what was acknowledged is there, once.
             if ends[partition] != count:
                 self.found.append(f"partition {partition} holds {ends[partition]} records, {count} were acknowledged")
-        told = differences(self.run).splitlines()
-        if self.rolled_back:
-            # Images of what was lost were published; those of the older state come after them, and then what it was again.
-            # A transition that was lost is made again under its id, which is what a pager knows it by, with the as-of of then.
-            told = [line for line in told if not line.startswith("history") and "with two contents" not in line]
+        told = differences(self.run, rolled_back=self.rolled_back)
         if told:
-            self.found.append("\n".join(told))
+            self.found.append(told)
 
     def _member(self) -> WorkerProcess:
         """A worker that lives and has joined. One that found its services away at its start has said so and ended, as it

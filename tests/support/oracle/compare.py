@@ -33,16 +33,23 @@ def feed(model: Model, where: Where) -> None:
         model.feed(message.partition, message.offset, message.timestamp_ms, message.value, message.key)
 
 
-def compare(model: Model, where: Where, *, strict_versions: bool = True) -> list[str]:
-    """Differences between what is and what must be, at quiescence. The model was fed with all events before."""
+def compare(model: Model, where: Where, *, strict_versions: bool = True, rolled_back: bool = False) -> list[str]:
+    """Differences between what is and what must be, at quiescence. The model was fed with all events before.
+
+    `rolled_back`: the state was set back meanwhile. Images of what was lost were published; those of the older state
+    come after them, and then what it was again. A transition that was lost is made again under its id, which is what a
+    pager knows it by, with the as-of of then.
+    """
     client = redis.Redis.from_url(where.redis_url)
     try:
         lines = compare_state(View(client, where.domain, model))
     finally:
         client.close()
     topic = {name: f"{where.prefix}{name}" for name in ("deltas", "alerts", "late", "deadletter")}
-    lines += compare_graph(model, read_topic(where.bootstrap, topic["deltas"]), strict_versions=strict_versions)
+    lines += compare_graph(
+        model, read_topic(where.bootstrap, topic["deltas"]), strict_versions=strict_versions, rolled_back=rolled_back
+    )
     lines += compare_dead_letters(model.bad, where.events, read_topic(where.bootstrap, topic["deadletter"]))
     lines += compare_late(model.late, read_topic(where.bootstrap, topic["late"]))
-    lines += compare_alerts(read_topic(where.bootstrap, topic["alerts"]))
+    lines += compare_alerts(read_topic(where.bootstrap, topic["alerts"]), rolled_back=rolled_back)
     return lines

@@ -66,9 +66,12 @@ class Deltas:
             self.newest[identity] = image
 
 
-def compare_graph(model: Model, messages: Iterable[Message], *, strict_versions: bool = True) -> list[str]:
+def compare_graph(
+    model: Model, messages: Iterable[Message], *, strict_versions: bool = True, rolled_back: bool = False
+) -> list[str]:
     """`strict_versions`: in log order every version of a key is higher than the one before, as one publisher at a
-    time makes it. Without it, only the same version with another content is an error."""
+    time makes it. Without it, only the same version with another content is an error. `rolled_back`: what was published
+    of a state that was lost explains nothing that comes after it."""
     deltas = Deltas().read(messages)
     graph = ExpectedGraph(model.state)
     return [
@@ -78,7 +81,7 @@ def compare_graph(model: Model, messages: Iterable[Message], *, strict_versions:
         *graph.freshness(deltas),
         *graph.rest(deltas),
         *graph.unknown(deltas),
-        *History(model.state, graph.by_name).check(deltas),
+        *([] if rolled_back else History(model.state, graph.by_name).check(deltas)),
     ]
 
 

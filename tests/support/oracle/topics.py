@@ -14,7 +14,19 @@ from confluent_kafka.cimpl import NewTopic
 from tests.support.oracle.records import Record
 
 READ_DEADLINE_S: Final = 120.0
+END_DEADLINE_S: Final = 30.0
 _IN_FLIGHT: Final = 50_000
+_PASSING: Final = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._UNKNOWN_PARTITION,
+    }
+)
+"""What ends by itself; librdkafka calls few of them retriable."""
 
 
 class Message(NamedTuple):
@@ -48,15 +60,26 @@ def partitions_of(bootstrap: str, topic: str) -> list[int]:
 
 
 def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
-    """Partition to the offset that the next record will get."""
+    """Partition to the offset that the next record will get. Raises KafkaException."""
     consumer = _reader(bootstrap)
     try:
-        return {
-            number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=30)[1]
-            for number in partitions_of(bootstrap, topic)
-        }
+        return {number: _end(consumer, TopicPartition(topic, number)) for number in partitions_of(bootstrap, topic)}
     finally:
         consumer.close()
+
+
+def _end(consumer: Consumer, partition: TopicPartition) -> int:
+    """A partition that was added a moment ago has no leader yet, and a client may ask the one from before."""
+    deadline = time.monotonic() + END_DEADLINE_S
+    while True:
+        try:
+            end: int = consumer.get_watermark_offsets(partition, timeout=10)[1]
+        except KafkaException as error:
+            if (not error.args[0].retriable() and error.args[0].code() not in _PASSING) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return end
 
 
 def read_topic(bootstrap: str, topic: str) -> Iterator[Message]:
