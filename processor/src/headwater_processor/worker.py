@@ -55,6 +55,8 @@ FRESH_SHARE: Final = 0.15
 QUEUED_SHARE: Final = 0.5
 """Of the session timeout: how old may be what is said, and how long it may wait in the producer. Both and the time between
 two heartbeats have to stay below the whole, so that a worker that was declared dead says nothing after its successor."""
+HEARTBEAT_S: Final = 6.0
+"""The longest between two heartbeats: 3 s by default, 5 s by the broker's word under KIP-848."""
 FOREIGN_WAIT_S: Final = 1.0
 TOPIC_WATCH_S: Final = 5.0
 STUCK_S: Final = 30.0
@@ -175,6 +177,8 @@ class Worker:
             ShardSettings(
                 config.rules.shards, config.domain, self.topic, config.freshness_interval_s, config.sweep_interval_s,
                 config.watchdog_interval_s, config.session_timeout_s + 1.0, config.limits.outbox_max, self._judge_settings(),
+                asleep_s=FRESH_SHARE * config.session_timeout_s,
+                woken_s=min(config.session_timeout_s, HEARTBEAT_S) + 1.0,
             ),
             on_crowded=self.engine.outbox_full,
         )  # fmt: skip

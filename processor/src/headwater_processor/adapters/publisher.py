@@ -54,6 +54,7 @@ class KafkaPublisher:
 
     def begin(self, ours: Callable[[], bool]) -> None:
         """See engine.publishing.Publisher."""
+        self._alive()
         self._ours = ours
         self._fresh_until = time.monotonic() + self._fresh_s
 

@@ -142,8 +142,10 @@ class Drain:
         key = self._store.keys
         reads = wanted.commands(key)
         statuses = [("HGET", key("st", shard_of(member[1:], self._shards)), member) for member in wanted.statuses]
-        fences = [shard.fence for shard, _ in work if not shard.lost]
-        self._publisher.begin(lambda: self._store.ours(fences))
+        owned = [shard for shard, _ in work if not shard.lost]
+        self._publisher.begin(
+            lambda: not any(s.lost for s in owned) and self._store.ours([shard.fence for shard in owned])
+        )
         epochs, now_us, answers = self._store.snapshot([shard.number for shard, _ in work], [*reads, *statuses])
         facts = wanted.facts(answers[: len(reads)])
         for member, value in zip(wanted.statuses, answers[len(reads) :], strict=True):
@@ -152,8 +154,8 @@ class Drain:
         self._names.learn(_keys_in(wanted.names, facts))
         histories: dict[int, list[bytes]] = {}
         for (shard, names), epoch in zip(expanded, epochs, strict=True):
-            if epoch != shard.fence.epoch:
-                shard.lost = True
+            shard.lost = shard.lost or epoch != shard.fence.epoch
+            if shard.lost:
                 continue
             histories[shard.number] = self._paint(shard, names, facts, now_us)
         if not self._publisher.flush(30.0):

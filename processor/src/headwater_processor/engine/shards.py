@@ -60,6 +60,10 @@ class ShardSettings:
     retake_s: float
     outbox_max: int
     judge: JudgeSettings
+    asleep_s: float = 6.0
+    """A thread that stood still for so long may have a successor, in a process that slept."""
+    woken_s: float = 7.0
+    """How long the group has to tell a process that slept what it owns."""
 
 
 class Shards:
@@ -103,6 +107,7 @@ class Shards:
         self._swept_at = self._watchdog_at = self._domain_at = 0.0
         self._round = (0.0, 0.0)  # when the last round began and ended
         self._crowded = False
+        self._asleep_until = -1e9  # until when the group has time to speak
         self._behind_at = -1e9  # when a backlog was heard of last
         self._started_us = 0
         self.publish_s = self.judge_s = 0.0
@@ -157,8 +162,18 @@ class Shards:
         done.wait(deadline_s)
 
     def pulse(self) -> None:
-        """The loop moves, though it waits for the broker."""
-        self.moved_at = time.monotonic()
+        """The loop moves, though it waits for the broker. Called by the shards' thread.
+
+        After a long sleep (SIGSTOP, a frozen host) the group may have given our shards away without our knowing, to somebody
+        who has not taken them over yet, so that asking Redis is not enough: they count as lost until the group has spoken.
+        """
+        now = time.monotonic()
+        stood_s, self.moved_at = now - self.moved_at, now
+        if stood_s > self._settings.asleep_s and self._judges:
+            log.warning("stood still for %.1f s: nothing is published until the group says what is ours", stood_s)
+            for judge in self._judges.values():
+                judge.shard.lost = True
+            self._asleep_until = now + self._settings.woken_s
 
     def owned(self) -> list[int]:
         """The shards that are ours now."""
@@ -204,7 +219,8 @@ class Shards:
         self._judges.clear()
 
     def _turn(self) -> None:
-        self.moved_at = time.monotonic()
+        self.pulse()
+        self._drop_lost()
         self._obey()
         self._own()
         more = False
@@ -265,10 +281,14 @@ class Shards:
     def _drop_lost(self) -> None:
         """A refused step: another owner, or a state that lost the fence. If the group still gives us the shard after a
         while, it is ours; a zombie learns before that that it is one."""
+        now = time.monotonic()
         for number in [s for s, judge in self._judges.items() if judge.shard.lost]:
-            log.warning("shard %d has another owner", number)
             del self._judges[number]
-            self._retake[number] = time.monotonic() + self._settings.retake_s
+            if now < self._asleep_until:
+                self._retake[number] = self._asleep_until
+            else:
+                log.warning("shard %d has another owner", number)
+                self._retake[number] = now + self._settings.retake_s
 
     def _woken(self, shard: Shard, name: bytes, facts: Facts) -> list[bytes]:
         judge = self._judges.get(shard.number)
@@ -280,7 +300,7 @@ class Shards:
         self._read_as_of()
         self._judging.behind = False
         while self._judging.sweep(judges) and not self._halt.is_set():
-            self.moved_at = time.monotonic()
+            self.pulse()
             self._publish(judges)
         self._judging.sweep_runs(judges)
         self._publish_alerts(judges)
@@ -300,14 +320,14 @@ class Shards:
     def _publish_alerts(self, judges: list[ShardJudge]) -> None:
         key = self._store.keys
         fences = [judge.shard.fence for judge in judges]
-        self._publisher.begin(lambda: self._store.ours(fences))
+        self._publisher.begin(lambda: not any(j.shard.lost for j in judges) and self._store.ours(fences))
         reads = [("LRANGE", key("ao", fence.shard), 0, ALERTS_MAX - 1) for fence in fences]
         epochs, _, found = self._store.snapshot([fence.shard for fence in fences], reads)
         sent: list[tuple[ShardJudge, int]] = []
         for judge, epoch, elements in zip(judges, epochs, found, strict=True):
             if epoch != judge.shard.fence.epoch:
                 judge.shard.lost = True
-            elif elements:
+            elif elements and not judge.shard.lost:
                 sent.append((judge, len(elements)))
                 for element in elements:
                     self._publisher.alert(*unpack_alert(element))
@@ -321,7 +341,7 @@ class Shards:
         if now - self._watchdog_at >= self._settings.watchdog_interval_s:
             self._watchdog_at = now
             alert = watchdog(self._settings.domain, self._store.now_us())
-            self._publisher.begin(lambda: self._store.ours([judge.shard.fence]))
+            self._publisher.begin(lambda: not judge.shard.lost and self._store.ours([judge.shard.fence]))
             self._publisher.alert(alert.fingerprint, encode_alert(alert))
         if self._judging.policies is None or now - self._domain_at < max(1.0, self._settings.sweep_interval_s):
             return
@@ -347,7 +367,7 @@ class Shards:
                 pairs = [part for member in members for part in (1, member)]
                 self._store.many([("ZADD", key("dl", judge.shard.number), "XX", "LT", *pairs)])
                 at += REARM_STEP
-                self.moved_at = time.monotonic()
+                self.pulse()
 
     def _watch_crowd(self, judges: list[ShardJudge]) -> None:
         # The engine waits for outboxes of any shard, with more partitions than shards even for none of its own.

@@ -1,0 +1,76 @@
+"""The shards' thread on a real Redis: when the engine has to wait, and what a worker that slept does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import redis
+from tests.support.processes import wait_until
+
+from headwater_processor.adapters.shard_store import ShardStore
+from headwater_processor.core.judge_settings import JudgeSettings
+from headwater_processor.engine.shards import Shards, ShardSettings
+
+SHARDS = 2
+DOMAIN = "crowded"
+OUTBOX_MAX = 1_000
+
+
+class Nowhere:
+    """A publisher to nobody."""
+
+    def begin(self, ours: Callable[[], bool]) -> None:
+        pass
+
+    def delta(self, key: str, value: bytes) -> None:
+        pass
+
+    alert = delta
+
+    def flush(self, deadline_s: float) -> bool:
+        return True
+
+
+SETTINGS = ShardSettings(SHARDS, DOMAIN, "events", 0.05, 0.05, 30.0, 1.0, OUTBOX_MAX, JudgeSettings())
+
+
+def test_a_worker_that_owns_no_shard_waits_for_the_outboxes_of_others_and_goes_on_after_them(
+    redis_client: redis.Redis, redis_db: str
+) -> None:
+    told: list[bool] = []
+    store = ShardStore(redis.Redis.from_url(redis_db), DOMAIN, SHARDS)
+    shards = Shards(store, Nowhere(), SETTINGS, on_crowded=told.append)
+    outbox = f"{{hw:{DOMAIN}}}:o:0"
+    redis_client.rpush(outbox, *[b"name"] * (OUTBOX_MAX + 1))
+    shards.assign({3}, 4)  # four partitions, two shards: none of them is ours
+    shards.start()
+    try:
+        wait_until(lambda: told[-1:] == [True], within_s=10, what="the engine is told to wait")
+        redis_client.delete(outbox)
+        wait_until(lambda: told[-1:] == [False], within_s=10, what="the engine is told to go on")
+    finally:
+        shards.close()
+    assert shards.failed is None
+
+
+def test_after_a_standstill_the_group_has_to_say_first_whose_the_shards_are(
+    redis_client: redis.Redis, redis_db: str
+) -> None:
+    store = ShardStore(redis.Redis.from_url(redis_db), DOMAIN, SHARDS)
+    settings = replace(SETTINGS, asleep_s=0.5, woken_s=0.5)
+    shards = Shards(store, Nowhere(), settings, on_crowded=lambda _: None)
+    shards.assign({0}, 1)
+    shards.start()
+    try:
+        wait_until(lambda: shards.owned() == [0, 1], within_s=10, what="both shards are ours")
+        epochs = [redis_client.hget(f"{{hw:{DOMAIN}}}:sf:{shard}", "epoch") for shard in range(SHARDS)]
+        redis_client.client_pause(1500, all=True)  # a process that is stopped stands still just so
+        wait_until(lambda: shards.owned() == [], within_s=10, what="they count as lost")
+        wait_until(lambda: shards.owned() == [0, 1], within_s=10, what="they are taken over anew")
+    finally:
+        shards.close()
+    assert shards.failed is None
+    assert all(
+        redis_client.hget(f"{{hw:{DOMAIN}}}:sf:{shard}", "epoch") != before for shard, before in enumerate(epochs)
+    )
