@@ -7,14 +7,23 @@ from dataclasses import replace
 
 import redis
 from tests.support.processes import wait_until
+from tests.support.state_writer import StateWriter
 
 from headwater_processor.adapters.shard_store import ShardStore
 from headwater_processor.core.judge_settings import JudgeSettings
+from headwater_processor.core.knowledge import minute_end
 from headwater_processor.engine.shards import Shards, ShardSettings
+from headwater_processor.state.layout import DatasetRecord
+from headwater_schemas.codec import decode_delta
+from headwater_schemas.deltas import GraphDelta
+from headwater_schemas.events import Name
 
 SHARDS = 2
 DOMAIN = "crowded"
 OUTBOX_MAX = 1_000
+
+
+T = 1_740_787_200_000_000  # the beginning of a minute
 
 
 class Nowhere:
@@ -74,3 +83,39 @@ def test_after_a_standstill_the_group_has_to_say_first_whose_the_shards_are(
     assert all(
         redis_client.hget(f"{{hw:{DOMAIN}}}:sf:{shard}", "epoch") != before for shard, before in enumerate(epochs)
     )
+
+
+class Kept(Nowhere):
+    """A publisher that keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.deltas: dict[str, GraphDelta] = {}
+
+    def delta(self, key: str, value: bytes) -> None:
+        self.deltas[key] = decode_delta(value)
+
+
+def test_a_dataset_that_comes_back_in_the_minute_of_its_removal_brings_its_edges(
+    redis_client: redis.Redis, redis_db: str
+) -> None:
+    orders, flow = Name("kafka://b1:9092", "orders"), Name("jobs", "flow")
+    state = StateWriter(redis_client, DOMAIN)
+    key = state.dataset(orders, asserted_us=T + 5, record=DatasetRecord(T, retracted_us=T + 4))
+    state.job(flow, asserted_us=T)
+    state.reads(orders, flow, asserted_us=minute_end(T))
+    kept = Kept()
+    shards = Shards(
+        ShardStore(redis.Redis.from_url(redis_db), DOMAIN, SHARDS), kept, SETTINGS, on_crowded=lambda _: None
+    )
+    redis_client.rpush(f"{{hw:{DOMAIN}}}:o:{key[0] % SHARDS}", b"d" + key)  # no event named the edge again
+    shards.assign({0}, 1)
+    shards.start()
+    try:
+        wait_until(lambda: len(kept.deltas) == 2, within_s=10, what="two images")
+        wait_until(lambda: not redis_client.keys(f"{{hw:{DOMAIN}}}:o:*"), within_s=10, what="empty outboxes")
+    finally:
+        shards.close()
+    assert {name: image.present for name, image in kept.deltas.items()} == {
+        "DATASET|CORE|kafka://b1:9092|orders": True,
+        "EDGE|READS|kafka://b1:9092|orders|jobs|flow": True,
+    }

@@ -156,10 +156,11 @@ def datasets_present(found: State) -> set[bytes]:
 
 def edges_present(found: State) -> set[bytes]:
     ds, ez = found.tables["ds"], found.tables["ez"]
+    there = datasets_present(found)
     return {
         key
         for key, asserted in ez.items()
-        if all(asserted > DatasetRecord.unpack(ds[end]).retracted_us for end in dataset_ends(key))
+        if all(end in there and asserted > DatasetRecord.unpack(ds[end]).retracted_us for end in dataset_ends(key))
     }
 
 
@@ -186,7 +187,12 @@ def must_be_named(before: State, after: State) -> set[bytes]:
         wanted |= {kind + key for key in changed(to_the_minute(old[table]), to_the_minute(new[table]))}
     wanted |= {b"a" + key for key in changed(old["al"], new["al"]) if key not in old["al"]}
     wanted |= {b"d" + key for key in datasets_present(before) ^ datasets_present(after)}
-    wanted |= {b"e" + key for key in edges_present(before) ^ edges_present(after)}
+    back = datasets_present(after) - datasets_present(before)  # the drain names their edges
+    wanted |= {
+        b"e" + key
+        for key in edges_present(before) ^ edges_present(after)
+        if not any(end in back for end in dataset_ends(key))
+    }
     return wanted | {b"r" + key for key in changed(before.runs, after.runs)}
 
 

@@ -176,7 +176,8 @@ class ExpectedGraph:
 
     def edge_present(self, key: bytes) -> bool:
         ends = {b"r": [key[1:13]], b"w": [key[13:]], b"d": [key[1:13], key[13:]]}[key[:1]]
-        return all(self.state.edges[key].asserted > self.state.datasets[end].retracted for end in ends)
+        asserted = self.state.edges[key].asserted
+        return all(self.state.datasets[end].present and asserted > self.state.datasets[end].retracted for end in ends)
 
     def unknown(self, deltas: Deltas) -> list[str]:
         """Images of what no event ever named."""

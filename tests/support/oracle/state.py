@@ -160,7 +160,7 @@ class State:
             if edge is None:
                 edge = self.edges[key] = Edge(first)
             edge.first_seen = max(edge.first_seen, first)
-            edge.asserted = max(edge.asserted, x.c)
+            edge.asserted = max(edge.asserted, end_of_minute(x.c))
 
     def _job(self, x: Context) -> None:
         if x.job is None:
@@ -170,7 +170,7 @@ class State:
         if job is None:
             job = self.jobs[x.job] = Job(first)
         job.first_seen = max(job.first_seen, first)
-        job.asserted = max(job.asserted, x.c)
+        job.asserted = max(job.asserted, end_of_minute(x.c))
         if x.inputs:
             job.first_input = max(job.first_input, -x.c)
         if x.outputs:  # reading: any output counts, dropped ones too
@@ -329,3 +329,8 @@ class State:
 
 def _proves(m: dict[str, int]) -> bool:
     return m["rows"] > 0 or 0 <= m["first_offset"] <= m["last_offset"]
+
+
+def end_of_minute(time_us: int) -> int:
+    """The last microsecond of a minute."""
+    return (time_us // 60_000_000 + 1) * 60_000_000 - 1

@@ -27,7 +27,7 @@ from tests.support.gathering import (
 
 from headwater_processor.core.batch import SLOT_US
 from headwater_processor.core.decode import MeasureRow
-from headwater_processor.core.knowledge import Knowledge
+from headwater_processor.core.knowledge import Knowledge, minute_end
 from headwater_processor.core.lattice import ALIAS, DS, FR, JOB, NO_MIN, ONE, invert
 from headwater_processor.core.plan_values import Rules
 from headwater_processor.core.runs import OFFSETS_MAX
@@ -43,8 +43,8 @@ def test_an_event_names_asserts_and_connects_what_it_says() -> None:
     event_id = (7).to_bytes(16, "big")
     assert parts["names"].keys() == {IN, OUT, FLOW, SDK}
     assert parts["dz"] == {IN: T, OUT: T}
-    assert parts["jz"] == {FLOW: T}
-    assert parts["ez"] == {READS: T, WRITES: T}
+    assert parts["jz"] == {FLOW: minute_end(T)}
+    assert parts["ez"] == {READS: minute_end(T), WRITES: minute_end(T)}
     assert parts["mz"] == {SDK: T}
     assert parts["ex"] == [b"0", SDK + OUT]
     assert set(parts["ax"][1::2]) == {IN + READS, FLOW + READS, FLOW + WRITES, OUT + WRITES}

@@ -172,7 +172,7 @@ def test_a_job_shows_when_it_was_seen() -> None:
     ],
 )
 def test_an_edge_points_the_way_the_data_flows(edge: bytes, kind: EdgeKind, key: str) -> None:
-    facts = Facts(edge={edge: EdgeRecord(T, ID, RUN).pack()}, ez={edge: T + 5})
+    facts = Facts(edge={edge: EdgeRecord(T, ID, RUN).pack()}, ez={edge: T + 5}, dz={IN: T, OUT: T})
     delta = painted(b"e" + edge, facts)
     assert (delta.key, delta.edge, delta.present) == (key, kind, True)
     assert (delta.event_id, delta.run_id, delta.first_seen_us, delta.last_seen_us) == (ID, RUN, T, T)
@@ -182,8 +182,21 @@ def test_an_edge_points_the_way_the_data_flows(edge: bytes, kind: EdgeKind, key:
 def test_an_edge_goes_with_any_dataset_end_that_was_retracted_since(edge: bytes, ends: tuple[bytes, ...]) -> None:
     for end in (IN, OUT):
         facts = Facts(edge={edge: EdgeRecord(T).pack()}, ez={edge: 5}, ds={end: DatasetRecord(1, 5).pack()})
+        facts.dz.update({IN: 6, OUT: 6})
         assert painted(b"e" + edge, facts).present is (end not in ends)
         facts.ez[edge] = 6
+        assert painted(b"e" + edge, facts).present
+
+
+@pytest.mark.parametrize(("edge", "ends"), [(READS, (IN,)), (WRITES, (OUT,)), (DERIVES, (IN, OUT))])
+def test_an_edge_asserted_in_the_minute_of_a_removal_comes_back_with_the_dataset(
+    edge: bytes, ends: tuple[bytes, ...]
+) -> None:
+    for end in ends:
+        facts = Facts(edge={edge: EdgeRecord(T).pack()}, ez={edge: 59}, ds={end: DatasetRecord(1, 5).pack()})
+        facts.dz.update({IN: 4, OUT: 4})
+        assert not painted(b"e" + edge, facts).present
+        facts.dz[end] = 6
         assert painted(b"e" + edge, facts).present
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from headwater_processor.core.decode import ABORT, COMPLETE, FAIL, NIL, OTHER, RUNNING, START, Extras
-from headwater_processor.core.knowledge import MINUTE_US, Knowledge
+from headwater_processor.core.knowledge import MINUTE_US, Knowledge, minute_end
 from headwater_processor.core.lattice import ALIAS, DS, FR, JOB, NO_MIN, ONE, invert, merge
 from headwater_processor.core.pieces import blobs
 from headwater_processor.core.plan_values import Rules
@@ -295,15 +295,10 @@ class Batch:
     def _settle(self, template: Template, touch: _Touch, out: _Writes) -> None:
         first, last = touch.first, touch.last
         minute = self._know.stamp(last)
-        dz, ez = self._dz, self._ez
+        dz = self._dz
         for key in template.asserted:
             if last > dz.get(key, 0):
                 dz[key] = last
-        for key in template.edges:
-            if last > ez.get(key, 0):
-                ez[key] = last
-        if template.job is not None and last > self._jz.get(template.job_key, 0):
-            self._jz[template.job_key] = last
         if template.emitter is not None and last > self._mz.get(template.emitter.key, 0):
             self._mz[template.emitter.key] = last
         if template.aliases:
@@ -378,12 +373,21 @@ class Batch:
             _put(out.edge, key, ONE, ONE.pack(-touch.first) + invert(touch.event_id) + touch.run_id)
             if known is None:
                 out.ax += (b"0", key[1:13] + key, b"0", key[13:] + key)
+            if known is None or minute > known[1]:
+                self._assert_at(self._ez, key, touch.last)
             self._know.edges[key] = [said, minute if known is None else max(minute, known[1])]
         elif minute > known[1]:
             known[1] = minute
+            self._assert_at(self._ez, key, touch.last)
         else:
             return
         self._name(edge_shard_key(key), b"e" + key)
+
+    @staticmethod
+    def _assert_at(scores: dict[bytes, int], key: bytes, c: int) -> None:
+        end = minute_end(c)
+        if end > scores.get(key, 0):
+            scores[key] = end
 
     def _settle_job(self, template: Template, touch: _Touch, minute: int, out: _Writes) -> None:
         key, first, said = template.job_key, touch.first, (touch.first, touch.event_id)
@@ -411,7 +415,9 @@ class Batch:
             known[3] = known[3] or template.streaming
         elif minute <= known[4]:
             return
-        known[4] = max(known[4], minute)
+        if minute > known[4]:
+            known[4] = minute
+            self._assert_at(self._jz, key, touch.last)
         self._name(key, b"j" + key)
 
     def _removals(self, template: Template, c: int, event_id: bytes, out: _Writes) -> None:

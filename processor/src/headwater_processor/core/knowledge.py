@@ -9,6 +9,11 @@ from headwater_processor.core.runs import Run, decode_run
 MINUTE_US: Final = 60_000_000
 
 
+def minute_end(c: int) -> int:
+    """The last microsecond of the minute of `c`: what jobs and edges are asserted at (SEMANTICS.md, section 3)."""
+    return c - c % MINUTE_US + MINUTE_US - 1
+
+
 class Knowledge:
     """What this worker knows to be in Redis. Bounded: over `entities_max` it is dropped and learned anew."""
 

@@ -19,6 +19,7 @@ from headwater_processor.state.layout import (
     JobRecord,
     JudgedRecord,
     dataset_ends,
+    minute_of,
     retracted_us,
     split_edge_key,
     unpack_schema_version,
@@ -46,7 +47,6 @@ WIDTHS: Final[Mapping[bytes, int]] = {
 }  # fmt: skip
 """Bytes behind the type of each name in an outbox: SEMANTICS.md, section 4. `s`: status of kind + key; `m`: emitter to judge."""
 
-MINUTE_US: Final = 60_000_000
 _EDGES: Final = {b"r": "READS", b"w": "WRITES", b"d": "DERIVES"}
 _NOBODY: Final = bytes(KEY_BYTES)
 _EMPTY: Final = free_text("")
@@ -250,7 +250,7 @@ class Painter:
         )
         return self._framed(
             "DATASET|CORE|", named, version, _DATASET_CORE, self.present(key), _known(record.first_event_id), None,
-            record.first_seen_us, _minute(self._facts.dz.get(key, 0)), body,
+            record.first_seen_us, minute_of(self._facts.dz.get(key, 0)), body,
         )  # fmt: skip
 
     def _freshness(self, key: bytes, version: int) -> Image | None:
@@ -274,7 +274,7 @@ class Painter:
         record = JobRecord.unpack(packed)
         return self._framed(
             "JOB|CORE|", named, version, _JOB_CORE, True, _known(record.first_event_id), None, record.first_seen_us,
-            _minute(self._facts.jz.get(key, 0)), PLAIN,
+            minute_of(self._facts.jz.get(key, 0)), PLAIN,
         )  # fmt: skip
 
     def _edge(self, key: bytes, version: int) -> Image | None:
@@ -288,11 +288,19 @@ class Painter:
         said = _EDGES[kind]
         text = f"EDGE|{said}|{from_.barred}|{to.barred}"
         datum = write_image(
-            free_text(text), version, _EDGE_CORE, all(asserted > self._retracted(end) for end in dataset_ends(key)),
+            free_text(text), version, _EDGE_CORE, self._joins(key, asserted),
             self._as_of_us, _known(record.event_id), _known(record.run_id), from_.wire, to.wire, EDGES[said],
-            record.first_seen_us, _minute(asserted), PLAIN,
+            record.first_seen_us, minute_of(asserted), PLAIN,
         )  # fmt: skip
         return text, delta_frame() + datum
+
+    def _joins(self, edge: bytes, asserted: int) -> bool:
+        """Whether an edge was asserted later than its dataset ends were removed, and they are there."""
+        return all(asserted > self._retracted(end) and self.present(end) for end in dataset_ends(edge))
+
+    def revived(self, dataset: bytes) -> int:
+        """When a dataset that is there was removed before; 0: never, or it is not there."""
+        return int(self._retracted(dataset)) if self.present(dataset) else 0
 
     def _alias(self, pair: bytes, version: int) -> Image | None:
         one, other = self._name_of(pair[:KEY_BYTES]), self._name_of(pair[KEY_BYTES:])
@@ -303,7 +311,7 @@ class Painter:
         text = f"ALIAS|{one.barred}|{other.barred}"
         datum = write_image(
             free_text(text), version, _ALIAS_CORE, record.present, self._as_of_us, None, None, one.wire, other.wire,
-            _NO_EDGE, 0, _minute(record.asserted_us), PLAIN,
+            _NO_EDGE, 0, minute_of(record.asserted_us), PLAIN,
         )  # fmt: skip
         return text, delta_frame() + datum
 
@@ -347,7 +355,3 @@ def judged(status: Status) -> JudgedRecord:
 
 def _known(ident: bytes) -> bytes | None:
     return ident if ident != NIL_UUID else None
-
-
-def _minute(time_us: int) -> int:
-    return time_us // MINUTE_US * MINUTE_US

@@ -67,6 +67,8 @@ class Shard:
     """Name → when it may be published, and the first entry that holds it."""
     published: dict[bytes, float] = field(default_factory=dict)
     statuses: dict[bytes, bytes] = field(default_factory=dict)
+    revived: dict[bytes, int] = field(default_factory=dict)
+    """Dataset that came back → the removal before, once its edges are named for that."""
     lost: bool = False
     length: int = 0
 
@@ -153,11 +155,13 @@ class Drain:
                 facts.st[member] = value
         self._names.learn(_keys_in(wanted.names, facts))
         histories: dict[int, list[bytes]] = {}
+        painter = Painter(facts, self._names.named, self.as_of_us)
         for (shard, names), epoch in zip(expanded, epochs, strict=True):
             shard.lost = shard.lost or epoch != shard.fence.epoch
             if shard.lost:
                 continue
-            histories[shard.number] = self._paint(shard, names, facts, now_us)
+            histories[shard.number] = self._paint(shard, names, painter, facts, now_us)
+            self._name_edges_of_revived(shard, names, painter)
         if not self._publisher.flush(30.0):
             for shard, _ in work:  # unacknowledged: the same names are read and published again, with higher versions
                 shard.taken, shard.waiting = 0, {}
@@ -184,8 +188,26 @@ class Drain:
                     out[name] = None
         return list(out)
 
-    def _paint(self, shard: Shard, names: list[bytes], facts: Facts, now_us: int) -> list[bytes]:
-        painter = Painter(facts, self._names.named, self.as_of_us)
+    def _name_edges_of_revived(self, shard: Shard, names: list[bytes], painter: Painter) -> None:
+        """With a dataset that was removed and is back come back its edges that were asserted in the minute of the removal,
+        which no event may touch again. They may live in any shard. Named too often they do no harm."""
+        back: dict[bytes, int] = {}
+        for name in names:
+            if (
+                name[:1] == b"d"
+                and (removed_us := painter.revived(name[1:]))
+                and shard.revived.get(name[1:]) != removed_us
+            ):
+                back[name[1:]] = removed_us
+        if not back:
+            return
+        entry = b"".join([b"n" + key for key in back])
+        self._store.many([("RPUSH", self._store.keys("o", number), entry) for number in range(self._shards)])
+        if len(shard.revived) > PUBLISHED_MAX:
+            shard.revived.clear()
+        shard.revived.update(back)
+
+    def _paint(self, shard: Shard, names: list[bytes], painter: Painter, facts: Facts, now_us: int) -> list[bytes]:
         first = version = max(shard.version + 1, now_us)
         runs: dict[bytes, list[bytes]] = {}
         send = self._publisher.delta

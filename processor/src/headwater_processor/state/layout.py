@@ -23,6 +23,7 @@ from headwater_schemas.events import NIL_UUID, Name
 from headwater_schemas.ids import DERIVES, EDGE_KEY_BYTES, KEY_BYTES, READS, WRITES
 
 LAYOUT_VERSION: Final = 1
+MINUTE_US: Final = 60_000_000
 """What `meta.layout` must say for this code to understand the state."""
 
 NO_KEY: Final = bytes(KEY_BYTES)
@@ -104,6 +105,11 @@ def unpack_name(value: bytes) -> tuple[bytes, Name]:
     if not nul:
         raise LayoutError(f"not a name: {value!r}")
     return value[:1], Name(namespace.decode(errors="replace"), name.decode(errors="replace"))
+
+
+def minute_of(time_us: int) -> int:
+    """The beginning of the minute: as it is told of what is known to the minute."""
+    return time_us // MINUTE_US * MINUTE_US
 
 
 def negate(time_us: int) -> float:

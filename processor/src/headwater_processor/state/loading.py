@@ -14,6 +14,7 @@ from headwater_processor.state.layout import (
     FreshnessRecord,
     JobRecord,
     JudgedRecord,
+    minute_of,
     unpack_name,
     unpack_schema_version,
     unpack_successor,
@@ -116,7 +117,7 @@ class Loader:
                     JobState(
                         name=unpack_name(names[key])[1],
                         first_seen_us=record.first_seen_us,
-                        last_seen_us=seen.get(key, 0),
+                        last_seen_us=minute_of(seen.get(key, 0)),
                         streaming=record.streaming,
                         emitter=emitter.name if emitter else "",
                         unlinked=JudgedRecord.unpack(judged[key]).unlinked if key in judged else "",

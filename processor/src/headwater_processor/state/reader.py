@@ -21,6 +21,7 @@ from headwater_processor.state.layout import (
     DatasetRecord,
     EdgeRecord,
     dataset_ends,
+    minute_of,
     split_edge_key,
     unpack_name,
 )
@@ -209,7 +210,7 @@ class StateReader:
                         target=names[target],
                         present=edge in present,
                         first_seen_us=record.first_seen_us,
-                        last_seen_us=asserted.get(edge, 0),
+                        last_seen_us=minute_of(asserted.get(edge, 0)),
                         first_run=run_text(record.run_id),
                     )
                 )
@@ -317,7 +318,12 @@ class _Edges:
 
 
 def _present(store: StateStore, edges: Sequence[bytes], asserted: dict[bytes, int]) -> set[bytes]:
-    """Those edges that were asserted after the last removal of every dataset end (SEMANTICS.md, section 3)."""
+    """Those edges that were asserted after the last removal of every dataset end, which is there (SEMANTICS.md, section 3)."""
     ends = sorted({end for edge in edges for end in dataset_ends(edge)})
     retracted = {key: DatasetRecord.unpack(value).retracted_us for key, value in store.get_many("ds", ends).items()}
-    return {edge for edge in edges if all(asserted.get(edge, 0) > retracted.get(end, 0) for end in dataset_ends(edge))}
+    there = {key for key, at_us in store.scores("dz", ends).items() if at_us > retracted.get(key, 0)}
+    return {
+        edge
+        for edge in edges
+        if all(end in there and asserted.get(edge, 0) > retracted.get(end, 0) for end in dataset_ends(edge))
+    }

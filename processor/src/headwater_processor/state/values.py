@@ -1,4 +1,7 @@
-"""What the reader answers: plain values. Times are microseconds since the epoch, UTC; 0 is "none" or "unknown"."""
+"""What the reader answers: plain values. Times are microseconds since the epoch, UTC; 0 is "none" or "unknown".
+
+When a job or an edge was last seen is known to the minute.
+"""
 
 from __future__ import annotations
 

@@ -324,7 +324,7 @@ end
 leave(crowded, math.huge)
 leave(listed, oldest)
 
--- A removal since this owner last looked: what it left unnamed may have to be published again, so name all it touches.
+-- A removal since this owner last looked: a dataset that it left unnamed may have come back by this call, so name all it touches.
 if P[22] == 1 then
   -- The clock, not a count: a Redis that is set back and read on would come to the same count again for another removal.
   local t = call('TIME')
@@ -332,10 +332,6 @@ if P[22] == 1 then
   call('HSET', KEYS[2], 'soft', soft)
 elseif soft ~= ARGV[6] then
   for i = 2, #P[3], 2 do name(P[3][i], 'd' .. P[3][i]) end
-  for i = 2, #P[10], 2 do
-    local e = P[10][i]
-    name(e:sub(1, 1) == 'r' and e:sub(2, 13) or e:sub(14), 'e' .. e)
-  end
 end
 
 for i = 1, #P[21], 2 do
