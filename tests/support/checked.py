@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,6 +16,11 @@ from headwater_schemas.registry import SchemaStore
 from headwater_schemas.schema import WriterSchema
 
 _WARM: Final = ("warm_first", "warm_generation", "warm_minute")
+_FIELDS: Final = tuple(
+    name
+    for name in dir(Template)
+    if not name.startswith("_") and name not in _WARM and not callable(getattr(Template, name))
+)
 
 
 class KnownSchemas:
@@ -29,6 +35,12 @@ class KnownSchemas:
             self._by_id[CONFLUENT_IDS[writer]] = found
         self.any_id: WriterSchema | None = None
         self.asked = 0
+
+    def offer(self, schema: Mapping[str, Any], schema_id: int) -> None:
+        """One more writer schema, under an id as a registry would give it."""
+        found = self._store.offer(orjson.dumps(schema).decode())
+        assert isinstance(found, WriterSchema), found
+        self._by_id[schema_id] = found
 
     def by_header(self, value: bytes) -> tuple[WriterSchema, int] | Rejected:
         """See core.decode.Schemas."""
@@ -88,8 +100,7 @@ def read_checked(value: bytes, schemas: KnownSchemas) -> Reading | str:
 
 def content(template: Template) -> dict[str, Any]:
     """Everything a template says; not what a planner notes on it."""
-    names = [name for name in dir(template) if not name.startswith("_") and name not in _WARM]
-    return {name: _plain(value) for name in names if not callable(value := getattr(template, name))}
+    return {name: _plain(getattr(template, name)) for name in _FIELDS}
 
 
 def _plain(value: Any) -> Any:
