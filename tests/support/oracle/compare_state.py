@@ -12,6 +12,7 @@ import redis
 from tests.support.oracle.diff import bounded, diff
 from tests.support.oracle.elements import NIL, NO_KEY, Dataset, Run
 from tests.support.oracle.model import Model
+from tests.support.oracle.state import end_of_minute
 
 MINUTE_US: Final = 60_000_000
 SLOT_US: Final = 300_000_000
@@ -365,7 +366,7 @@ def _run_lists(view: View) -> list[str]:
     lines = []
     expected: dict[int, dict[bytes, int]] = {shard: {} for shard in range(shards)}
     for key, seen in model.open_runs().items():
-        expected[key[0] % shards][key] = seen
+        expected[key[0] % shards][key] = end_of_minute(seen)
     for shard in range(shards):
         lines += diff(f"ro:{shard}", expected[shard], view.zset(f"ro:{shard}"), bytes.hex)
     listed = {member[8:] for number in model.partitions for member in view.list(f"rc:{number}")}

@@ -233,9 +233,9 @@ def test_outputs_that_come_after_the_completion_are_credited_too() -> None:
     assert fresh(parts)[0] == T
 
 
-def test_an_open_run_is_listed_by_when_it_was_heard() -> None:
+def test_an_open_run_is_listed_by_the_minute_in_which_it_was_heard() -> None:
     parts = Gathered().add("START", template(), T, run_id=RUN).call()
-    assert parts["ro_add"] == [shard_of(FLOW, SHARDS), [str(T).encode(), FLOW + RUN]]
+    assert parts["ro_add"] == [shard_of(FLOW, SHARDS), [str(minute_end(T)).encode(), FLOW + RUN]]
     assert parts["closed"] == parts["ro_rem"] == []
 
 

@@ -9,7 +9,6 @@ from tests.support.gathering import (
     OUT,
     READS,
     RUN,
-    SHARDS,
     TOKEN,
     WRITES,
     Gathered,
@@ -20,7 +19,6 @@ from tests.support.gathering import (
 from headwater_processor.core.knowledge import Knowledge, minute_end
 from headwater_processor.core.runs import Run, encode_run
 from headwater_schemas.events import Name
-from headwater_schemas.ids import shard_of
 
 
 def test_what_is_known_is_left_out_but_for_how_late_it_was_seen() -> None:
@@ -85,7 +83,7 @@ def test_heartbeats_within_a_minute_write_no_run() -> None:
     Gathered(knowledge).add("RUNNING", tail, T, run_id=RUN).call()
     parts = Gathered(knowledge).add("RUNNING", tail, T + MINUTE_US - 1, number=2, run_id=RUN).call()
     assert parts["runs"] == {}
-    assert parts["ro_add"] == [shard_of(FLOW, SHARDS), [str(T + MINUTE_US - 1).encode(), FLOW + RUN]]
+    assert parts["ro_add"] == []  # somebody else may have written its end meanwhile, and taken it from the list
     later = Gathered(knowledge).add("RUNNING", tail, T + MINUTE_US, number=3, run_id=RUN).call()
     ((token, run, _),) = later["runs"].values()
     assert (token, run.seen, run.running, run.first) == (TOKEN, T + MINUTE_US, T + MINUTE_US, T)

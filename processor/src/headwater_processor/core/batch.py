@@ -454,10 +454,9 @@ class Batch:
             shard = key[0] % self._rules.shards
             known, token = self._know.runs.get(key, (None, b""))
             if known is not None and _only_alive(known, said):
-                # A heartbeat: nothing to write but that it lives. The record is this worker's own, so it may be changed.
+                # A heartbeat within a minute that is written. The record is this worker's own, so it may be changed.
                 known.seen = max(known.seen, said.seen)
                 known.running = max(known.running, said.running)
-                ro_add.setdefault(shard, []).extend((str(known.seen).encode(), key))
                 continue
             run = said if known is None else join(known, said)
             closed = is_closed(run)
@@ -470,10 +469,10 @@ class Batch:
                     out.closed.append(ONE.pack(run.seen) + key)
                     if known is not None:
                         ro_rem.setdefault(shard, []).append(key)
+                if not closed:
+                    ro_add.setdefault(shard, []).extend((str(minute_end(run.seen)).encode(), key))
             else:
                 self._know.runs[key] = (run, token)
-            if not closed:
-                ro_add.setdefault(shard, []).extend((str(run.seen).encode(), key))
         out.ro_add = [part for item in ro_add.items() for part in item]
         out.ro_rem = [part for item in ro_rem.items() for part in item]
 

@@ -81,15 +81,15 @@ class Loader:
                 )
 
     def open_runs(self, jobs: Iterable[bytes] | None = None) -> dict[bytes, dict[bytes, int]]:
-        """The open runs by job, of these jobs or of all: job key + run id, and when it was last heard."""
+        """The open runs by job, of these jobs or of all: job key + run id, and the end of the minute in which it was last heard."""
         wanted = None if jobs is None else set(jobs)
         shards = range(self._shards) if wanted is None else sorted({shard_of(job, self._shards) for job in wanted})
         found: dict[bytes, dict[bytes, int]] = {}
         for shard in shards:
             for batch in self._store.members("ro", shard):
-                for member, seen_us in batch:
+                for member, heard_by_us in batch:
                     if wanted is None or member[:KEY_BYTES] in wanted:
-                        found.setdefault(member[:KEY_BYTES], {})[member] = seen_us
+                        found.setdefault(member[:KEY_BYTES], {})[member] = heard_by_us
         return found
 
     def jobs(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, JobState]]:
@@ -106,7 +106,7 @@ class Loader:
         judged = self._store.get_sharded("st", KIND_JOB, keys, self._shards)
         records = {key: JobRecord.unpack(value) for key, value in job.items()}
         emitters = self.names(record.emitter for record in records.values())
-        live = self._run_images({run: seen_us for key in keys for run, seen_us in open_runs.get(key, {}).items()})
+        live = self._run_images({run: by_us for key in keys for run, by_us in open_runs.get(key, {}).items()})
         for key in keys:
             if key in names:
                 history = unpack_history(jr[key]) if key in jr else JobHistory()
@@ -126,9 +126,9 @@ class Loader:
                     ),
                 )
 
-    def _run_images(self, heard_us: Mapping[bytes, int]) -> dict[bytes, list[RunImage]]:
-        """Images of run records by job. `heard_us` has job key + run id, and when the run was last heard."""
-        records = self._store.get_many("run", list(heard_us))
+    def _run_images(self, heard_by_us: Mapping[bytes, int]) -> dict[bytes, list[RunImage]]:
+        """Images of run records by job. `heard_by_us` has job key + run id, and the end of the minute of its last word."""
+        records = self._store.get_many("run", list(heard_by_us))
         runs: dict[bytes, Run] = {field: unpack_run(value) for field, value in records.items()}
         names = {key: str(name) for key, name in self.names(keys_named_by(runs.values())).items()}
         images: dict[bytes, list[RunImage]] = {}
@@ -137,7 +137,7 @@ class Loader:
                 field[KEY_BYTES:],
                 run,
                 names,
-                seen_us=heard_us[field],
+                heard_by_us=heard_by_us[field],
                 as_of_us=self._as_of_us,
                 run_timeout_us=self._run_timeout_us,
             )

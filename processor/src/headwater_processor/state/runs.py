@@ -156,21 +156,20 @@ def run_image(
     run: Run,
     names: Mapping[bytes, str],
     *,
-    seen_us: int = 0,
+    heard_by_us: int = 0,
     as_of_us: int = 0,
     run_timeout_us: int = 0,
 ) -> RunImage:
     """The run as a person reads it. A key without a name is shown as hex.
 
-    `seen_us` is when an open run was last heard, which its record knows to the minute only.
+    When an open run was last heard is known to the minute; `heard_by_us` is the end of that minute.
     """
-    seen_us = max(seen_us, run.seen)
 
     def name(key: bytes) -> str:
         return names.get(key) or key.hex()
 
     state = status(run).upper()
-    if state == OPEN and run_timeout_us > 0 and 0 < seen_us < as_of_us - run_timeout_us:
+    if state == OPEN and run_timeout_us > 0 and 0 < max(heard_by_us, run.seen) < as_of_us - run_timeout_us:
         state = LOST
     ended = state not in (OPEN, LOST)
     parent_job = run.parent[3]
@@ -178,7 +177,7 @@ def run_image(
         run=run_text(run_id),
         state=state,
         started_us=run.started or run.first,
-        seen_us=seen_us,
+        seen_us=run.seen,
         ended_us=max(run.complete[0], run.failed[0]) if ended else 0,
         error=run.failed[3].decode(errors="replace") if state in ("FAIL", "ABORT") else "",
         streaming=bool(run.flags & _FLAG_STREAMING),

@@ -104,6 +104,7 @@ local function mark_writer(key, p)
   end
 end
 
+local MINUTE = 60000000
 local RING = 4032
 local function mark_slot(key, slot) -- the ring of core/cadence.py
   local old = call('HGET', KEYS[10], key)
@@ -240,7 +241,7 @@ local function write_joined(key, old, value, is_closed, shard)
     call('ZREM', KEYS[RO + 1 + shard], key)
     if not was and is_closed == 0 then call('RPUSH', KEYS[20], spack('>d', r[3]) .. key) end
   else
-    call('ZADD', KEYS[RO + 1 + shard], 'GT', r[3], key)
+    call('ZADD', KEYS[RO + 1 + shard], 'GT', (math.floor(r[3] / MINUTE) + 1) * MINUTE - 1, key)
   end
 end
 
