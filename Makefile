@@ -9,7 +9,7 @@ BIN       := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults fuzz lint format types contracts check compile interpret bench clean
+.PHONY: help setup demo test faults fuzz model lint format types contracts check compile interpret bench clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ endif
 
 fuzz: $(INSTALLED) ## Hostile payloads against the decode path; PAYLOADS=1000000 SEED=1, two minutes
 	@$(BIN)/python -m tests.support.fuzz --seed $(or $(SEED),1) --payloads $(or $(PAYLOADS),1000000) $(ARGS)
+
+model: $(INSTALLED) ## Two workers in memory, stepped in every order, compared with the oracle; RUNS=10000 SEED=1, five minutes
+	@$(BIN)/python -m tests.support.model --seed $(or $(SEED),1) --runs $(or $(RUNS),10000) $(ARGS)
 
 lint: $(INSTALLED) ## Look for mistakes and for code that is not formatted
 	@$(BIN)/ruff check .

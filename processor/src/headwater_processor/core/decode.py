@@ -192,7 +192,10 @@ class BatchDecoder:
         if template is None:
             if not _is_plain(head):
                 return self._checked(value)
-            template = self._new_tail(header, value, at)
+            try:
+                template = self._new_tail(header, value, at)
+            except Malformed:
+                return self._checked(value)  # of two faults it names the one that comes first
         if extras is not None and not _measures_fit(extras, template):
             return self._checked(value)  # if the head is odd, these are no measures
         return head, template, extras, None

@@ -1,0 +1,99 @@
+"""Steps at random, and the fewest of them that still fail."""
+
+from __future__ import annotations
+
+import random
+import traceback
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tests.support.model.check import differences
+from tests.support.model.process import Step
+from tests.support.model.world import run
+
+
+class Case(NamedTuple):
+    """What is done, and who does the rest: that worker, begun anew or as it is."""
+
+    steps: tuple[Step, ...]
+    worker: int
+    fresh: bool
+
+
+class Found(NamedTuple):
+    """What did not hold (empty: all did), and how many steps it took, those of coming to rest included."""
+
+    what: str
+    steps: int
+
+
+def draw(seed: int) -> Case:
+    """The case of a seed."""
+    rng = random.Random(seed)
+    count = rng.choice((20, 60, 150))
+    return Case(tuple(_step(rng) for _ in range(count)), rng.randrange(2), rng.random() < 0.5)
+
+
+def _step(rng: random.Random) -> Step:
+    chance, worker, partition = rng.random(), rng.randrange(2), rng.randrange(2)
+    for share, made in (
+        (0.22, ("say", partition, rng.randrange(256), rng.randint(1, 8))),
+        (0.38, ("poll", worker, rng.choice((1, 3, 8, 40)))),
+        (0.45, ("answer", worker)),
+        (0.50, ("arrive", worker, rng.randint(1, 3))),
+        (0.53, ("cut", worker)),
+        (0.60, ("prove", worker)),
+        (0.70, ("drain", worker)),
+        (0.78, ("sweep", worker)),
+        (0.82, ("take", worker, partition)),
+        (0.84, ("told", worker)),
+        (0.86, ("crash", worker, rng.randint(0, 3))),
+        (0.88, ("policy", rng.randrange(5))),
+        (0.90, ("learn", worker)),
+        (0.93, ("clock", rng.choice((1, 10, 60, 600)))),
+        (0.935, ("save",)),
+        (0.94, ("back",)),
+        (0.945, ("flush",)),
+    ):
+        if chance < share:
+            return made
+    then: Step = rng.choice((("die",), ("error",), ("arm",)))
+    while then[0] == "arm":
+        then = _step(rng)
+    return ("arm", worker, rng.randint(1, 60), then)
+
+
+def attempt(case: Case) -> Found:
+    """Take the steps, come to rest, compare."""
+    try:
+        world = run(case.steps, worker=case.worker, fresh=case.fresh)
+    except Exception:  # noqa: BLE001 - any exception at all is what is looked for
+        return Found(traceback.format_exc(), len(case.steps))
+    return Found("\n".join(differences(world)), world.steps)
+
+
+def smallest(case: Case) -> Case:
+    """As few of the steps as still fail in the same way."""
+    kind = _kind(attempt(case).what)
+    chunk = max(1, len(case.steps) // 2)
+    while True:
+        at, shorter = 0, False
+        while at < len(case.steps):
+            fewer = case._replace(steps=case.steps[:at] + case.steps[at + chunk :])
+            if _kind(attempt(fewer).what) == kind:
+                case, shorter = fewer, True
+            else:
+                at += chunk
+        if chunk == 1 and not shorter:
+            return case
+        chunk = max(1, chunk // 2)
+
+
+def _kind(what: str) -> str:
+    return what[:12]
+
+
+def text(case: Case) -> str:
+    """As it stands in `kept`."""
+    lines: Sequence[str] = [f"        {step!r}," for step in case.steps]
+    return "\n".join(["    Case(", "      (", *lines, f"      ), worker={case.worker}, fresh={case.fresh}),"])
