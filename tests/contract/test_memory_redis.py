@@ -53,7 +53,8 @@ def answer(ask: Callable[[], Any]) -> Any:
 
 def asker(client: redis.Redis) -> Callable[..., Any]:
     """Commands on a connection of the client, whose answers nobody reads anything into."""
-    connection: Any = redis.Connection(**client.get_connection_kwargs() | {"protocol": 2})
+    made: Any = redis.Connection  # untyped
+    connection = made(**client.get_connection_kwargs() | {"protocol": 2})
 
     def ask(*command: Any) -> Any:
         connection.send_command(*command)

@@ -109,6 +109,9 @@ def _event(rng: random.Random, number: int, tail: dict[str, Any]) -> tuple[Linea
         nominal_end_us=rng.choice([0, 0, 0, T - MINUTE_US, T - 72 * HOUR_US]),
         **{**tail, side: tuple(uses)},
     )
+    if time_us < BEGIN_US and event.run_id != NIL_UUID:
+        # A run that ended so long ago has left with the horizon: who speaks of it again begins another one.
+        event = dataclasses.replace(event, run_id=number.to_bytes(16, "little"))
     # How far it is ahead of the broker's clock.
     ahead_us = -SECOND_US if time_us < BEGIN_US else rng.choice(_AHEAD)
     return event, ahead_us

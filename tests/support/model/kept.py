@@ -17,6 +17,11 @@ KEPT: Final[Mapping[str, Case]] = MappingProxyType(
             worker=0,
             fresh=True,
         ),
+        "names that a refused call of another partition was to write": Case(
+            (("arm", 0, 1, ("die",)), ("say", 1, 56, 8), ("drain", 0), ("poll", 0, 3), ("say", 0, 70, 4), ("back",)),
+            worker=0,
+            fresh=False,
+        ),
         "images of a Redis that was set back": Case(
             (
                 ("take", 1, 0), ("say", 0, 62, 3), ("poll", 1, 40), ("sweep", 1), ("crash", 1, 1), ("say", 0, 215, 6),

@@ -37,30 +37,30 @@ def draw(seed: int) -> Case:
 def _step(rng: random.Random) -> Step:
     chance, worker, partition = rng.random(), rng.randrange(2), rng.randrange(2)
     for share, made in (
-        (0.22, ("say", partition, rng.randrange(256), rng.randint(1, 8))),
-        (0.38, ("poll", worker, rng.choice((1, 3, 8, 40)))),
-        (0.45, ("answer", worker)),
-        (0.50, ("arrive", worker, rng.randint(1, 3))),
-        (0.53, ("cut", worker)),
-        (0.60, ("prove", worker)),
-        (0.70, ("drain", worker)),
-        (0.78, ("sweep", worker)),
-        (0.82, ("take", worker, partition)),
-        (0.84, ("told", worker)),
-        (0.86, ("crash", worker, rng.randint(0, 3))),
-        (0.88, ("policy", rng.randrange(5))),
-        (0.90, ("learn", worker)),
-        (0.93, ("clock", rng.choice((1, 10, 60, 600)))),
-        (0.935, ("save",)),
-        (0.94, ("back",)),
-        (0.945, ("flush",)),
+        (0.20, ("say", partition, rng.randrange(256), rng.randint(1, 8))),
+        (0.33, ("poll", worker, rng.choice((1, 3, 8, 40)))),
+        (0.38, ("answer", worker)),
+        (0.42, ("arrive", worker, rng.randint(1, 3))),
+        (0.44, ("cut", worker)),
+        (0.50, ("prove", worker)),
+        (0.60, ("drain", worker)),
+        (0.68, ("sweep", worker)),
+        (0.72, ("take", worker, partition)),
+        (0.74, ("told", worker)),
+        (0.76, ("crash", worker, rng.randint(0, 3))),
+        (0.78, ("policy", rng.randrange(5))),
+        (0.80, ("learn", worker)),
+        (0.83, ("clock", rng.choice((1, 10, 60, 600)))),
+        (0.835, ("save",)),
+        (0.84, ("back",)),
+        (0.845, ("flush",)),
     ):
         if chance < share:
             return made
     then: Step = rng.choice((("die",), ("error",), ("arm",)))
     while then[0] == "arm":
         then = _step(rng)
-    return ("arm", worker, rng.randint(1, 60), then)
+    return ("arm", worker, rng.randint(1, rng.choice((4, 12, 60))), then)
 
 
 def attempt(case: Case) -> Found:

@@ -46,14 +46,18 @@ def consumer_config(
     """A consumer that commits nothing by itself. `protocol`: `eager`, `cooperative`, or `consumer` (KIP-848); librdkafka's
     `group.protocol` among the settings that pass through wins. Raises UsageError for what KIP-848 does not allow."""
     protocol = _protocol(kafka, protocol)
-    config = client_config(kafka, client_id=client_id) | {
-        "group.id": group,
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "auto.offset.reset": "error",
-        "fetch.wait.max.ms": 100,
-        "max.partition.fetch.bytes": 4 * MAX_EVENT_BYTES,
-    }
+    config = (
+        client_config(kafka, client_id=client_id)
+        | {
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "fetch.wait.max.ms": 100,
+            "topic.metadata.refresh.interval.ms": 30_000,  # new partitions are seen within this; librdkafka waits five minutes
+            "max.partition.fetch.bytes": 4 * MAX_EVENT_BYTES,
+        }
+    )
     if protocol == "consumer":
         config["group.protocol"] = "consumer"
     else:

@@ -360,9 +360,10 @@ class KafkaSource:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.rebalances += 1
-        committed = self._read_committed(consumer, partitions)
-        for each in partitions:
-            each.offset = self._take(consumer, each.partition, committed.get(each.partition))
+        if not self._halt.is_set():  # else they come while the group is left, and go at once
+            committed = self._read_committed(consumer, partitions)
+            for each in partitions:
+                each.offset = self._take(consumer, each.partition, committed.get(each.partition))
         new = {each.partition for each in partitions}
         if self._incremental:
             consumer.incremental_assign(partitions)

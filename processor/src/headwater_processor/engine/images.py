@@ -237,7 +237,8 @@ class Painter:
         return key, delta_frame() + datum
 
     def _core(self, key: bytes, version: int) -> Image | None:
-        named, packed = self._name_of(key), self._facts.ds.get(key)
+        packed = self._facts.ds.get(key)
+        named = self._name_of(key) if packed is not None else None
         if named is None or packed is None:
             return None
         record = DatasetRecord.unpack(packed)
@@ -254,7 +255,8 @@ class Painter:
         )  # fmt: skip
 
     def _freshness(self, key: bytes, version: int) -> Image | None:
-        named, packed = self._name_of(key), self._facts.fr.get(key)
+        packed = self._facts.fr.get(key)
+        named = self._name_of(key) if packed is not None else None
         if named is None or packed is None:
             return None
         record = FreshnessRecord.unpack(packed)
@@ -268,7 +270,8 @@ class Painter:
         )  # fmt: skip
 
     def _job(self, key: bytes, version: int) -> Image | None:
-        named, packed = self._name_of(key), self._facts.job.get(key)
+        packed = self._facts.job.get(key)
+        named = self._name_of(key) if packed is not None else None
         if named is None or packed is None:
             return None
         record = JobRecord.unpack(packed)
@@ -280,8 +283,10 @@ class Painter:
     def _edge(self, key: bytes, version: int) -> Image | None:
         kind, source, target = split_edge_key(key)
         packed = self._facts.edge.get(key)
+        if packed is None:
+            return None
         from_, to = self._name_of(source), self._name_of(target)
-        if packed is None or from_ is None or to is None:
+        if from_ is None or to is None:
             return None
         record = EdgeRecord.unpack(packed)
         asserted = self._facts.ez.get(key, 0)
@@ -303,9 +308,11 @@ class Painter:
         return int(self._retracted(dataset)) if self.present(dataset) else 0
 
     def _alias(self, pair: bytes, version: int) -> Image | None:
-        one, other = self._name_of(pair[:KEY_BYTES]), self._name_of(pair[KEY_BYTES:])
         packed = self._facts.al.get(pair)
-        if packed is None or one is None or other is None:
+        if packed is None:
+            return None
+        one, other = self._name_of(pair[:KEY_BYTES]), self._name_of(pair[KEY_BYTES:])
+        if one is None or other is None:
             return None
         record = AliasRecord.unpack(packed)
         text = f"ALIAS|{one.barred}|{other.barred}"
@@ -316,7 +323,8 @@ class Painter:
         return text, delta_frame() + datum
 
     def _status(self, member: bytes, version: int) -> Image | None:
-        named, packed = self._name_of(member[1:]), self._facts.st.get(member)
+        packed = self._facts.st.get(member)
+        named = self._name_of(member[1:]) if packed is not None else None
         if named is None or packed is None:
             return None
         body = status_body(status_of(JudgedRecord.unpack(packed)))

@@ -33,6 +33,8 @@ class NameBook:
         self._read = read
         self._max = names_max
         self._known: dict[bytes, Named] = {}
+        self.misses = 0
+        """How often a name was asked for that the state does not know (yet)."""
 
     def learn(self, keys: Iterable[bytes]) -> None:
         """Ask for those that are not known yet."""
@@ -48,7 +50,10 @@ class NameBook:
 
     def named(self, key: bytes) -> Named | None:
         """What is known of a key that was learned; None if the state does not know it."""
-        return self._known.get(key)
+        known = self._known.get(key)
+        if known is None:
+            self.misses += 1
+        return known
 
     def get(self, key: bytes) -> Name | None:
         """The name of a key that was learned; None if the state does not know it."""
@@ -57,10 +62,10 @@ class NameBook:
 
     def json(self, key: bytes) -> bytes:
         """The name as text, in JSON; the key as hex if it has none."""
-        known = self._known.get(key)
+        known = self.named(key)
         return known.json if known is not None else b'"%b"' % key.hex().encode()
 
     def text(self, key: bytes) -> str:
         """The name as text; the key as hex if it has none."""
-        known = self._known.get(key)
+        known = self.named(key)
         return known.text if known is not None else key.hex()

@@ -33,6 +33,8 @@ _LIMITED: Final = (b"f", b"r")
 RUNS_INTERVALS: Final = 5
 RUNS_LEAST_S: Final = 1.0
 """A job's runs carry its history, the dearest image: at most once in five intervals, and never more than once a second."""
+AGAIN_S: Final = 1.0
+"""After so long what had no name is painted again."""
 PUBLISHED_MAX: Final = 100_000
 """Times of publishing kept for a shard before those that hold nothing back any more are dropped."""
 _NEIGHBOURS_MAX: Final = 10_000
@@ -69,6 +71,10 @@ class Shard:
     statuses: dict[bytes, bytes] = field(default_factory=dict)
     revived: dict[bytes, int] = field(default_factory=dict)
     """Dataset that came back → the removal before, once its edges are named for that."""
+    nameless: list[bytes] = field(default_factory=list)
+    """What was painted in this round, or not, without a name that the state does not know yet."""
+    again: dict[bytes, float] = field(default_factory=dict)
+    """Name → not to be painted before; for what was nameless."""
     lost: bool = False
     length: int = 0
 
@@ -133,6 +139,8 @@ class Drain:
                     due = now
                     if name[:1] in _LIMITED:
                         due = shard.published.get(_limit_key(name), -1e9) + self._intervals_s[name[:1]]
+                    if shard.again:
+                        due = max(due, shard.again.pop(name, due))
                     waiting[name] = (due, at)
         shard.taken += len(entries)
         ready = [name for name, (due, _) in waiting.items() if due <= now]
@@ -210,12 +218,17 @@ class Drain:
     def _paint(self, shard: Shard, names: list[bytes], painter: Painter, facts: Facts, now_us: int) -> list[bytes]:
         first = version = max(shard.version + 1, now_us)
         runs: dict[bytes, list[bytes]] = {}
-        send = self._publisher.delta
+        send, book = self._publisher.delta, self._names
+        misses = book.misses
+        shard.nameless.clear()
         for name in names:
             if name[:1] == b"r":
                 runs.setdefault(name[1 : 1 + KEY_BYTES], []).append(name[1:])
                 continue
             image = painter.image(name, version)
+            if book.misses != misses:
+                misses = book.misses
+                shard.nameless.append(name)
             if image is not None:
                 send(*image)
                 version += 1
@@ -228,9 +241,22 @@ class Drain:
                 if image is not None:
                     send(*image)
                     version += 1
+            if book.misses != misses:
+                misses = book.misses
+                shard.nameless += [b"r" + key for key in keys]
         self.images += version - first
         shard.version = version
         return histories
+
+    def _name_again(self, shards: list[Shard], now: float) -> None:
+        """A name may still be missing that another partition's call was to write, when that was refused: it is written when its
+        records are read again, and nobody names then what was painted without it."""
+        if not shards:
+            return
+        key = self._store.keys
+        self._store.many([("RPUSH", key("o", shard.number), b"".join(shard.nameless)) for shard in shards])
+        for shard in shards:
+            shard.again = dict.fromkeys(shard.nameless, now + AGAIN_S)
 
     def _history(self, job: bytes, keys: list[bytes], facts: Facts) -> History | None:
         runs = worth_showing({key: decode_run(facts.run[key][8:]) for key in keys if key in facts.run})
@@ -242,6 +268,7 @@ class Drain:
     def _settle(self, settled: list[tuple[Shard, list[bytes], list[bytes]]], facts: Facts, now: float) -> None:
         """Shard, the names that were published, the histories that were made: forget them, and wake who is to be judged."""
         settlements, keeps = [], []
+        self._name_again([shard for shard, _, _ in settled if shard.nameless], now)
         for shard, names, histories in settled:
             for name in names:
                 shard.waiting.pop(name, None)
