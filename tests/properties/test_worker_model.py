@@ -132,6 +132,10 @@ class TwoWorkers(RuleBasedStateMachine):
     def flush_scripts(self) -> None:
         self._do("flush")
 
+    @rule(worker=WORKER)
+    def refuse(self, worker: int) -> None:
+        self._do("refuse", worker)
+
     @rule(worker=WORKER, passages=st.integers(1, 60), then=THEN)
     def arm(self, worker: int, passages: int, then: Step) -> None:
         self._do("arm", worker, passages, then)

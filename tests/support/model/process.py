@@ -125,6 +125,8 @@ class MemoryPublisher:
     def __init__(self, process: Process) -> None:
         self._process = process
         self._queue: list[tuple[str, str, bytes]] = []
+        self.refuses = False
+        """The next `flush` fails: the broker took but the first half."""
 
     def begin(self, ours: Callable[[], bool]) -> None:
         """See KafkaPublisher."""
@@ -138,6 +140,9 @@ class MemoryPublisher:
     def flush(self, deadline_s: float) -> bool:
         try:
             self._process.passage()
+            if self.refuses and self._queue:
+                self.refuses = False
+                raise redis.ConnectionError
         except redis.ConnectionError:
             self.deliver(len(self._queue) // 2)
             self._queue.clear()

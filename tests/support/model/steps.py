@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import traceback
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tests.support.model.check import differences
 from tests.support.model.process import Step
 from tests.support.model.world import run
+
+INTERRUPTED: Final = 0.2
 
 
 class Case(NamedTuple):
@@ -31,7 +33,32 @@ def draw(seed: int) -> Case:
     """The case of a seed."""
     rng = random.Random(seed)
     count = rng.choice((20, 60, 150))
-    return Case(tuple(_step(rng) for _ in range(count)), rng.randrange(2), rng.random() < 0.5)
+    steps: list[Step] = []
+    while len(steps) < count:
+        steps += _interrupted(rng) if rng.random() < INTERRUPTED else [_step(rng)]
+    return Case(tuple(steps), rng.randrange(2), rng.random() < 0.5)
+
+
+def _interrupted(rng: random.Random) -> list[Step]:
+    """Something that comes in the middle of what a worker does; often the other worker takes over just then."""
+    worker, other = rng.choice(((0, 1), (1, 0)))
+    partition = rng.randrange(2)
+    then: Step = rng.choice(
+        (
+            ("die",),
+            ("error",),
+            ("error",),
+            ("poll", worker, 8),
+            ("several", ("take", other, partition), ("poll", other, 8), ("drain", other)),
+            ("several", ("take", other, partition), ("poll", other, 8), ("prove", other), ("sweep", other)),
+            ("several", ("take", other, partition), ("told", worker), ("drain", other)),
+            _step(rng),
+        )
+    )
+    act: Step = rng.choice(
+        (("drain", worker), ("drain", worker), ("sweep", worker), ("poll", worker, rng.choice((3, 40))))
+    )
+    return [("arm", worker, rng.randint(1, rng.choice((6, 14, 40))), then), act]
 
 
 def _step(rng: random.Random) -> Step:
@@ -54,6 +81,7 @@ def _step(rng: random.Random) -> Step:
         (0.835, ("save",)),
         (0.84, ("back",)),
         (0.845, ("flush",)),
+        (0.875, ("refuse", worker)),
     ):
         if chance < share:
             return made

@@ -38,7 +38,8 @@ class World:
 
     `say partition index count` · `take worker partition` · `told worker` · `poll worker records` · `answer worker` ·
     `cut worker` · `arrive worker calls` · `prove worker` · `drain worker` · `sweep worker` · `crash worker arrived` ·
-    `policy which` · `learn worker` · `clock seconds` · `save` · `back` · `flush` (scripts) · `arm worker passages step`
+    `policy which` · `learn worker` · `clock seconds` · `save` · `back` · `flush` (scripts) · `arm worker passages step` ·
+    `several step …` · `refuse worker` (half of what it publishes next)
     """
 
     def __init__(self, server: MemoryRedis) -> None:
@@ -140,11 +141,20 @@ class World:
 
     def _back(self) -> None:
         self.rollbacks += 1
-        self._clock(3)  # a failover takes longer than a second, which is what a new owner's versions rely on
+        # Each take-over of a shard begins a second above the versions before; steps take no time, so a few of them run ahead of
+        # the clock here. A real failover takes longer than that.
+        self._clock(60)
         self.redis.restore(self._saved)
 
     def _flush(self) -> None:
         self.redis.scripts.clear()
+
+    def _refuse(self, worker: int) -> None:
+        self.workers[worker % WORKERS].publisher.refuses = True
+
+    def _several(self, *steps: Step) -> None:
+        for step in steps:
+            self.do(step)
 
     def _arm(self, worker: int, passages: int, then: Step) -> None:
         self.workers[worker % WORKERS].arm(passages, then)
