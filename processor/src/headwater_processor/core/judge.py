@@ -48,11 +48,13 @@ LOOK_FOR_CANDIDATES_US = 3_600_000_000
 
 @dataclass(frozen=True, slots=True)
 class EmitterFacts:
-    """An emitter, when it was last heard, and the datasets it covers (each as a class, see `freshness.merge_class`)."""
+    """An emitter, when it was last heard, the datasets it wrote last (each as a class, see `freshness.merge_class`), and how
+    many it covers at all, if they are more."""
 
     name: str
     seen_us: int = 0
     datasets: tuple[DatasetFacts, ...] = ()
+    covers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,7 +380,7 @@ def _emitter_deadlines(
 ) -> list[tuple[int, bool]]:
     """When each dataset will be NO_DATA for this emitter, and whether somebody should be woken for it."""
     deadlines = [(facts.seen_us + policy.max_age_us, policy.critical)] if policy.explicit else []
-    if len(facts.datasets) < 2:
+    if max(facts.covers, len(facts.datasets)) < 2:
         return deadlines
     for dataset in facts.datasets:
         if not dataset.present or not dataset.last_write_us or dataset.emitter != facts.name:

@@ -199,8 +199,20 @@ class FactReader:
         name = self._names.get(key)
         if seen is None or name is None:
             return None
-        datasets = self.datasets([member[KEY_BYTES:] for member in members], policies)
-        return EmitterFacts(name.name, int(float(seen)), tuple(datasets.values()))
+        covered = [member[KEY_BYTES:] for member in members]
+        datasets = self.datasets(self._last_written_by(key, covered), policies)
+        return EmitterFacts(name.name, int(float(seen)), tuple(datasets.values()), len(covered))
+
+    def _last_written_by(self, emitter: bytes, keys: list[bytes]) -> list[bytes]:
+        """Those whose last write the emitter told of: only they tell of its silence, and of many it covers they are few."""
+        if not keys:
+            return []
+        (fresh,) = self._store.many([("HMGET", self._store.keys("fr"), *keys)])
+        return [
+            key
+            for key, value in zip(keys, fresh, strict=True)
+            if value is not None and FreshnessRecord.unpack(value).emitter == emitter
+        ]
 
     # ---- aliases ---------------------------------------------------------------------------------------------------
 

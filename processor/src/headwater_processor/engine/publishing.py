@@ -279,7 +279,8 @@ class Drain:
             keep = min((at for _, at in shard.waiting.values()), default=shard.taken)
             wake: dict[bytes, None] = {}
             for name in names:
-                wake.update(dict.fromkeys(self._wake(shard, name, facts)))
+                for member in self._wake(shard, name, facts):
+                    wake[member] = None
             keeps.append(keep)
             settlements.append(Settlement(shard.fence, keep, shard.version, list(wake), histories))
         for (shard, _, _), keep, done in zip(settled, keeps, self._store.settle(settlements), strict=True):

@@ -37,7 +37,7 @@ PAUSE_MAX_S: Final = 2.0
 into one image. A round is mostly waiting (for Kafka's acknowledgement), so this costs little and keeps a proof of a write at
 1,000 events a second at about 20 ms; twice as long a pause cost 32 ms and saved a twentieth of a core."""
 BEHIND_PAUSE_S: Final = 10.0
-"""Between rounds while a backlog is read: images of the past are overtaken by the next ones, so they are held back, and as-of
+"""Between rounds, and before the first, while a backlog is read: images of the past are overtaken by the next ones, so they are held back, and as-of
 stands still anyway. The round after the backlog comes at once."""
 BEHIND_FOR_S: Final = 0.5
 """A backlog that was not heard of for so long is read."""
@@ -108,7 +108,7 @@ class Shards:
         self._round = (0.0, 0.0)  # when the last round began and ended
         self._crowded = False
         self._asleep_until = -1e9  # until when the group has time to speak
-        self._behind_at = -1e9  # when a backlog was heard of last
+        self._behind_at = self._behind_since = -1e9  # when a backlog was heard of last, and first
         self._started_us = 0
         self.publish_s = self.judge_s = 0.0
         self.moved_at = time.monotonic()
@@ -123,7 +123,10 @@ class Shards:
 
     def named(self, behind: bool = False) -> None:
         """Something was named: look at the outboxes now; `behind`: the worker reads a backlog."""
-        self._behind_at = time.monotonic() if behind else -1e9
+        now = time.monotonic()
+        if behind and now - self._behind_at >= BEHIND_FOR_S:
+            self._behind_since = now
+        self._behind_at = now if behind else -1e9
         self._news.set()
 
     def assign(self, partitions: set[int], total: int) -> None:
@@ -248,7 +251,7 @@ class Shards:
         """When the next round may begin (monotonic)."""
         began, ended = self._round
         if time.monotonic() - self._behind_at < BEHIND_FOR_S:
-            return ended + BEHIND_PAUSE_S
+            return max(ended, self._behind_since) + BEHIND_PAUSE_S
         return ended + min(PAUSE_MAX_S, PAUSE_SHARE * (ended - began))
 
     def _publish(self, judges: list[ShardJudge]) -> bool:
