@@ -67,8 +67,8 @@ compile: $(INSTALLED) ## Compile the hot path in place (needs a C compiler and P
 interpret: ## Back to plain Python, as after a change of a compiled module
 	@find processor schemas -name '*.so' -delete
 
-bench: $(INSTALLED) ## Measure on real Kafka and Redis; ARGS="--events 1000000 --output json"; compile before
-	@$(BIN)/headwater bench $(ARGS)
+bench: $(INSTALLED) ## Measure on real Kafka and Redis, into REPORT=bench-report.md; MODES="throughput sdk" ARGS="--kafka …"
+	@$(BIN)/headwater bench $(or $(MODES),all) --report $(or $(REPORT),bench-report.md) $(ARGS)
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) .cache .headwater dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import pytest
 from confluent_kafka import Consumer, Message
-from tests.support.measure_emit import emit_times_us
 from tests.support.services import KafkaService
 
 from headwater import DatasetUse, Emitter, EventType, LineageEvent, Name, Runtime
 from headwater.transports.kafka import KafkaTransport
+from headwater_processor.local.bench.sdk import emit_times_us
 from headwater_schemas.codec import Rejected, decode, own_schema
 from headwater_schemas.events import NIL_UUID
 from headwater_schemas.schema import WriterSchema

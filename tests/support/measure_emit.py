@@ -10,37 +10,11 @@ import argparse
 import sys
 import time
 
-from headwater import DatasetUse, Emitter, EventType, LineageEvent, Measure, Name
+from headwater import Emitter
 from headwater.testing import MemoryTransport
 from headwater.transports.base import Transport
 from headwater.transports.kafka import KafkaTransport
-from headwater_schemas.events import NIL_UUID
-
-EVENT = LineageEvent(
-    NIL_UUID,
-    0,
-    EventType.RUNNING,
-    job=Name("shop", "orders"),
-    inputs=(DatasetUse("kafka://b:9092", "orders", measures=(Measure(0, 10, 99, 90, lag=0),)),),
-    outputs=(DatasetUse("s3://lake", "orders/daily", measures=(Measure(rows=90),)),),
-)
-
-
-def emit_times_us(emitter: Emitter, count: int, *, rate: int = 0, busy: bool = False) -> list[float]:
-    """The time that each of `count` calls took, in microseconds, ascending."""
-    took_us = []
-    due_s = time.perf_counter()
-    for _ in range(count):
-        began_ns = time.perf_counter_ns()
-        emitter.emit(EVENT)
-        took_us.append((time.perf_counter_ns() - began_ns) / 1_000)
-        due_s += 1 / rate if rate else 0
-        while rate and (left_s := due_s - time.perf_counter()) > 0:
-            if busy:
-                sum(range(50))
-            else:
-                time.sleep(left_s)
-    return sorted(took_us)
+from headwater_processor.local.bench.sdk import emit_times_us
 
 
 def main() -> None:

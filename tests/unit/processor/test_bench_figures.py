@@ -46,6 +46,7 @@ REPORT: dict[str, Any] = {
     "batches": 7,
     "operations": 90,
     "images": 33,
+    "cpu_s": 3.3,
 }
 
 
@@ -54,7 +55,7 @@ def filled() -> Filled:
 
 
 def test_cpu_counts_from_the_first_record_to_the_moment_nothing_is_left() -> None:
-    figures = throughput_figures(filled(), watched(), REPORT)
+    figures = throughput_figures(filled(), watched(), [REPORT])
     assert figures["worker_cpu_seconds"] == pytest.approx(2.0)
     assert figures["redis_cpu_seconds"] == pytest.approx(0.6)
     assert figures["wall_seconds"] == pytest.approx(2.5)
@@ -64,13 +65,13 @@ def test_cpu_counts_from_the_first_record_to_the_moment_nothing_is_left() -> Non
 
 
 def test_the_seconds_until_all_is_applied_are_told_apart() -> None:
-    figures = throughput_figures(filled(), watched(), REPORT)
+    figures = throughput_figures(filled(), watched(), [REPORT])
     assert figures["wall_seconds_to_applied"] == pytest.approx(1.5)
     assert figures["worker_cpu_seconds_to_applied"] == pytest.approx(1.8)
 
 
 def test_a_thread_is_charged_only_for_what_it_used_after_the_first_record() -> None:
-    assert throughput_figures(filled(), watched(), REPORT)["thread_cpu_seconds"] == {"hw-engine": 1.0}
+    assert throughput_figures(filled(), watched(), [REPORT])["thread_cpu_seconds"] == {"hw-engine": 1.0}
 
 
 def test_bytes_per_seen_id_leave_out_events_that_were_too_old_for_a_bucket() -> None:
@@ -82,7 +83,7 @@ def test_bytes_per_seen_id_leave_out_events_that_were_too_old_for_a_bucket() -> 
 
 def test_the_table_has_a_column_for_each_workload_and_json_can_hold_all() -> None:
     memory = memory_figures({"applied": 1000, "undeduped": 0}, 8000, 0, 1 << 20)
-    figures = {**throughput_figures(filled(), watched(), REPORT), "redis": memory, "latency": summary([1500, 2500])}
+    figures = {**throughput_figures(filled(), watched(), [REPORT]), "redis": memory, "latency": summary([1500, 2500])}
     document = {"workloads": {"narrow": figures, "wide": {**figures, "latency": {}}}}
     table = {row["figure"]: row for row in rows(json.loads(json.dumps(document)))}
     assert table["events per worker CPU second"]["wide"] == "500"
@@ -92,7 +93,7 @@ def test_the_table_has_a_column_for_each_workload_and_json_can_hold_all() -> Non
 
 def test_a_table_without_latency_has_no_lines_for_it() -> None:
     memory = memory_figures({"applied": 1000, "undeduped": 0}, 8000, 0, 1 << 20)
-    document = {"workloads": {"wide": {**throughput_figures(filled(), watched(), REPORT), "redis": memory}}}
+    document = {"workloads": {"wide": {**throughput_figures(filled(), watched(), [REPORT]), "redis": memory}}}
     assert not [row for row in rows(document) if "latency" in row["figure"]]
 
 
@@ -166,7 +167,7 @@ def test_this_process_is_found_in_proc() -> None:
 
 def test_a_benchmark_that_is_told_to_stop_stops_at_the_next_check() -> None:
     stop = threading.Event()
-    plan = Plan(1, ("narrow",), 1, 10, 1, 1, 0.0, ())
+    plan = Plan(1, ("narrow",), 1, 10, 1, (1,), 0.0, ())
     bench = Bench(plan, Settings(), lambda _text: None, stop)
     bench.check()
     stop.set()

@@ -2,7 +2,8 @@
 
 40 % RUNNING of streaming jobs, 30 % START/COMPLETE pairs with run ids of their own, 20 % single-sided CDC events, 10 % other
 (FAIL, ABORT, OTHER, heartbeats); 10 % exact duplicates on top; datasets by Zipf. `wide` adds what a Kubernetes consumer
-says: pod, image, node, and the offsets of what it read and wrote (about 600 bytes instead of 250).
+says: pod, image, node, and the offsets of what it read and wrote (about 600 bytes instead of 250). `cdc` is a busy sink of
+changes instead: each change of a dataset's state comes as 100 records of one job after another, a row each.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from headwater_schemas.codec import encode_single_object
 from headwater_schemas.events import DatasetUse, EventType, LineageEvent, Measure, Name, Processing, Runtime
 
 DUPLICATES: Final = 0.10
+CDC_BURST: Final = 100
+"""Records for each change of state of a busy CDC sink: the rows of one transaction."""
 _RECENT: Final = 20_000
 _T0_US: Final = 1_790_000_000_000_000
 
@@ -39,9 +42,13 @@ class _Job:
 class Workload:
     """An endless stream of records; equal for equal arguments. `step_us` of event time pass from record to record."""
 
-    def __init__(self, *, seed: int = 1, datasets: int = 5000, wide: bool = False, step_us: int = 10) -> None:
+    def __init__(
+        self, *, seed: int = 1, datasets: int = 5000, wide: bool = False, step_us: int = 10, cdc: bool = False
+    ) -> None:
         self._random = random.Random(seed)  # noqa: S311 - a seeded benchmark, not a secret
         self._wide = wide
+        self._cdc = cdc
+        self._sink: _Job | None = None
         self._step_us = step_us
         self._weights = list(itertools.accumulate(1 / (i + 1) for i in range(datasets)))
         self._datasets = datasets
@@ -69,6 +76,8 @@ class Workload:
         return record
 
     def _event(self, now_us: int) -> Record:
+        if self._cdc:
+            return self._row(now_us)
         share = self._random.random()
         if share < 0.40:
             return self._say("stream", EventType.RUNNING, now_us)
@@ -78,6 +87,11 @@ class Workload:
             return self._say("cdc", EventType.RUNNING, now_us)
         kind = self._random.choice((EventType.FAIL, EventType.ABORT, EventType.OTHER, EventType.RUNNING))
         return self._say("other", kind, now_us, self._id())
+
+    def _row(self, now_us: int) -> Record:
+        if self._sink is None or self._count % CDC_BURST == 1:
+            self._sink = self._job("cdc", self._pick())
+        return self._record(self._sink, EventType.RUNNING, now_us, self._sink.run)
 
     def _paired(self, now_us: int) -> Record:
         if self._started and self._random.random() < 0.5:

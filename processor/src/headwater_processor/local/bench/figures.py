@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from headwater_processor.local.bench.fill import Filled
@@ -14,8 +14,9 @@ _IDLE_THREADS_S: Final = 0.01
 Figures = dict[str, Any]  # Any: what JSON can hold
 
 
-def throughput_figures(filled: Filled, watched: Watched, report: Mapping[str, Any]) -> Figures:
-    """Events, seconds and rates of one run; `report` is the worker's own."""
+def throughput_figures(filled: Filled, watched: Watched, reports: Sequence[Mapping[str, Any]]) -> Figures:
+    """Events, seconds and rates of one run; `reports` are the workers' own. CPU of workers is added up."""
+    report = together(reports)
     began_s, began_cpu_s = report["began"]
     start, end, applied = watched.before(began_s), watched.end, watched.applied()
     worker_s = end.worker_s - began_cpu_s
@@ -39,11 +40,31 @@ def throughput_figures(filled: Filled, watched: Watched, report: Mapping[str, An
             for name, used in sorted(threads.items(), key=lambda t: -t[1])
             if used > _IDLE_THREADS_S
         },
+        "workers": len(reports),
         "batches": report["batches"],
         "operations": report["operations"],
         "images": report["images"],
         "peak_rss_bytes": watched.peak_rss_bytes,
     }
+
+
+def together(reports: Sequence[Mapping[str, Any]]) -> Figures:
+    """The reports of several workers as one: it began when the first of them had a record. What a worker that never had
+    one has used is left out."""
+    began = [report["began"] for report in reports if report["began"]]
+    idle_s = sum(report["cpu_s"] for report in reports if not report["began"])
+    names: Mapping[str, float] = next((report["stages_s"] for report in reports if report["stages_s"]), {})
+    return {
+        "began": [min(at_s for at_s, _ in began), sum(used_s for _, used_s in began) + idle_s],
+        "stages_s": {name: sum(report["stages_s"].get(name, 0.0) for report in reports) for name in names},
+        **{name: sum(report[name] for report in reports) for name in ("batches", "operations", "images")},
+    }
+
+
+def with_ceiling(figures: Figures, raw: Mapping[str, Any]) -> Figures:
+    """The raw consume loop of the same topic beside the worker, and the worker's share of it."""
+    ours, ceiling = figures["events_per_cpu_second"], raw["events_per_cpu_second"]
+    return {**figures, "raw": dict(raw), "share_of_raw": round(ours / ceiling, 4) if ours and ceiling else None}
 
 
 def memory_figures(counts: Mapping[str, int], seen_bytes: int, before_bytes: int, after_bytes: int) -> Figures:
@@ -63,18 +84,32 @@ def rows(document: Mapping[str, Any]) -> Iterator[Figures]:
     workloads: Mapping[str, Mapping[str, Any]] = document["workloads"]
     for label, cell in _CELLS:
         line: Figures = {"figure": label}
-        line.update({name: cell(figures) for name, figures in workloads.items()})
+        line.update({name: _shown(cell, figures) for name, figures in workloads.items()})
         if any(value is not None for name, value in line.items() if name != "figure"):
             yield line
-    for stage in next(iter(workloads.values()))["stage_seconds"]:
+    stages: Mapping[str, float] = next(
+        (figures["stage_seconds"] for figures in workloads.values() if "stage_seconds" in figures), {}
+    )
+    for stage in stages:
         yield {
             "figure": f"stage {stage}, s",
-            **{name: f"{figures['stage_seconds'][stage]:.2f}" for name, figures in workloads.items()},
+            **{
+                name: f"{figures['stage_seconds'][stage]:.2f}"
+                for name, figures in workloads.items()
+                if "stage_seconds" in figures
+            },
         }
 
 
 def _rate(events: int, seconds: float) -> int | None:
     return round(events / seconds) if seconds > 0 else None
+
+
+def _shown(cell: Any, figures: Mapping[str, Any]) -> Any:  # Any: a cell of the table below
+    try:
+        return cell(figures)
+    except (KeyError, TypeError):  # was not measured
+        return None
 
 
 def _latency(name: str) -> Any:
@@ -90,6 +125,10 @@ _CELLS: Final[tuple[tuple[str, Any], ...]] = (
     ("bytes an event", lambda f: f"{f['event_bytes']:.0f}"),
     ("events per worker CPU second", lambda f: f"{f['events_per_cpu_second']:,}"),
     ("events per CPU second, worker and Redis", lambda f: f"{f['events_per_cpu_second_with_redis']:,}"),
+    ("the raw consume loop, events per CPU second", lambda f: f"{f['raw']['events_per_cpu_second']:,}"),
+    ("the worker's share of it", lambda f: f"{f['share_of_raw']:.1%}"),
+    ("Redis time of a call p50, ms", lambda f: f["redis_calls"]["p50_ms"]),
+    ("Redis time of a call p99, ms", lambda f: f["redis_calls"]["p99_ms"]),
     ("events per second, wall", lambda f: f"{f['events_per_second']:,}"),
     ("worker CPU, s", lambda f: f"{f['worker_cpu_seconds']:.2f}"),
     ("Redis CPU, s", lambda f: f"{f['redis_cpu_seconds']:.2f}"),

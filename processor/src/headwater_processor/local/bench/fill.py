@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +13,7 @@ from headwater.errors import DeliveryError
 from headwater.runtime.kafka import producer_config
 from headwater_processor.local.bench.bench import Bench
 from headwater_processor.local.bench.place import Place
-from headwater_processor.local.workload import Workload
+from headwater_processor.local.workload import Record, Workload
 from headwater_schemas.codec import encode_policy
 from headwater_schemas.policies import Policy
 
@@ -49,26 +50,34 @@ class _Failures:
             raise DeliveryError(f"Kafka does not take the events of the benchmark: {said}")
 
 
-def fill(bench: Bench, here: Place, *, wide: bool) -> Filled:
-    """Produce the events of the plan, the last of them with an event time of now. Raises DeliveryError."""
+def workload(bench: Bench, name: str) -> Workload:
+    """The events of a workload by its name, from their beginning."""
     plan = bench.plan
-    source = Workload(seed=plan.seed, datasets=plan.datasets, wide=wide)
+    return Workload(seed=plan.seed, datasets=plan.datasets, wide=name == "wide", cdc=name == "cdc")
+
+
+def fill(bench: Bench, here: Place, source: Workload, count: int) -> Filled:
+    """Produce the next `count` events of a workload, the last of them with an event time of now. Raises DeliveryError."""
+    first_us = time.time_ns() // 1000 - count * STEP_US
+    records = (source.next(first_us + number * STEP_US) for number in range(1, count + 1))
+    return Filled(count, produce(bench, here, records, count), source)
+
+
+def produce(bench: Bench, here: Place, records: Iterable[Record], count: int) -> int:
+    """Produce `count` records as fast as Kafka takes them; returns the bytes of their values. Raises DeliveryError."""
     producer = Producer({**producer_config(here.settings.kafka), "linger.ms": 20, "batch.num.messages": 10_000})
     failures, topic = _Failures(), here.topic("events")
-    event_time_us = time.time_ns() // 1000 - plan.events * STEP_US
     value_bytes, say_at = 0, time.monotonic() + _SAY_EVERY_S
-    for number in range(plan.events):
+    for number, record in enumerate(records):
         if number % 1000 == 0:
-            say_at = _housekeeping(bench, producer, failures, number, say_at)
-        event_time_us += STEP_US
-        record = source.next(event_time_us)
+            say_at = _housekeeping(bench, producer, failures, (number, count), say_at)
         value_bytes += len(record.value)
         producer.produce(topic, record.value, record.key, on_delivery=failures.report)
     failures.check(producer.flush(_FLUSH_S))
-    return Filled(plan.events, value_bytes, source)
+    return value_bytes
 
 
-def _housekeeping(bench: Bench, producer: Producer, failures: _Failures, number: int, say_at: float) -> float:
+def _housekeeping(bench: Bench, producer: Producer, failures: _Failures, done: tuple[int, int], say_at: float) -> float:
     """Keep the queue short, and the person informed; returns when to speak next."""
     bench.check()
     producer.poll(0)
@@ -79,18 +88,28 @@ def _housekeeping(bench: Bench, producer: Producer, failures: _Failures, number:
     now = time.monotonic()
     if now < say_at:
         return say_at
-    bench.say(f"  {number:,} of {bench.plan.events:,} events are in the topic")
+    bench.say(f"  {done[0]:,} of {done[1]:,} events are in the topic")
     return now + _SAY_EVERY_S
 
 
 def publish_policies(here: Place) -> None:
     """Freshness targets for the most used datasets, so that judging is measured too. Raises DeliveryError."""
+    publish(
+        here,
+        [
+            Policy(
+                f"bench-{number}", "s3://company-lakehouse-prod", f"curated/domain_{number % 37}/table_{number:05d}",
+                owner="bench", max_age_ms=3_600_000,
+            )
+            for number in range(POLICIES)
+        ],
+    )  # fmt: skip
+
+
+def publish(here: Place, policies: Iterable[Policy]) -> None:
+    """Put policies into their topic. Raises DeliveryError."""
     producer = Producer(producer_config(here.settings.kafka))
     failures, topic = _Failures(), here.topic("policies")
-    for number in range(POLICIES):
-        policy = Policy(
-            f"bench-{number}", "s3://company-lakehouse-prod", f"curated/domain_{number % 37}/table_{number:05d}",
-            owner="bench", max_age_ms=3_600_000,
-        )  # fmt: skip
+    for policy in policies:
         producer.produce(topic, encode_policy(policy), policy.subject.encode(), on_delivery=failures.report)
     failures.check(producer.flush(_FLUSH_S))

@@ -7,18 +7,24 @@ written at its time or later (under load an image may stand for several events; 
 
 from __future__ import annotations
 
+import bisect
+import contextlib
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from headwater.runtime.kafka import client_config, producer_config
 from headwater_processor.local.bench.bench import Bench
+from headwater_processor.local.bench.percentiles import percentile
 from headwater_processor.local.bench.place import Place
+from headwater_processor.local.bench.process import cpu_s
+from headwater_processor.local.bench.throughput import redis_cpu_s
 from headwater_processor.local.bench.worker import BenchWorker
 from headwater_processor.local.workload import Record, Workload
 from headwater_schemas.codec import Rejected, decode, decode_delta
@@ -29,6 +35,8 @@ from headwater_schemas.registry import SchemaStore
 LEFT_OUT_S: Final = 3.0
 """Of the beginning: caches fill, connections open."""
 _AFTER_S: Final = 3.0
+_DISTURBED_AFTER_S: Final = 30.0
+_TICK_S: Final = 0.001
 _PREPARE_S: Final = 2.0
 _PREFIX: Final = b"DATASET|FRESHNESS|"
 _PROVING: Final = (EventType.RUNNING, EventType.OTHER)
@@ -90,43 +98,95 @@ def written_by(event: LineageEvent) -> list[Name]:
     return list(dict.fromkeys(canonical_dataset(use.namespace, use.name) for use in uses))
 
 
-def measure_latency(bench: Bench, here: Place, running: BenchWorker, source: Workload) -> dict[str, Any]:
-    """Send at the plan's rate and watch the deltas; the figures of the latency."""
+def measure_latency(
+    bench: Bench, here: Place, running: BenchWorker, source: Workload, rate: int, disturbed: Disturbed | None = None
+) -> dict[str, Any]:
+    """Send at a rate and watch the deltas; the figures of the latency.
+
+    Args:
+        bench: the plan: how long.
+        here: a place whose worker is warm.
+        running: the worker; its CPU and that of Redis are counted while events count.
+        source: of the events.
+        rate: events a second.
+        disturbed: something that goes on meanwhile.
+
+    Raises:
+        RefusedError: what is to go on meanwhile has begun before the events were ready.
+    """
     plan = bench.plan
-    step_us, count = 1_000_000 // plan.rate, int(plan.latency_s * plan.rate)
+    step_us, count = 1_000_000 // rate, int(plan.latency_s * rate)
     # How long preparing takes decides when the first event can leave: a tenth is prepared to find out, and thrown away.
     began = time.monotonic()
     prepare(source, time.time_ns() // 1000, max(1, count // 10), step_us)
     lead_us = int((time.monotonic() - began) * 15e6 + _PREPARE_S * 1e6)
-    start_us = time.time_ns() // 1000 + lead_us
+    earliest_us = time.time_ns() // 1000 + lead_us
+    start_us = earliest_us if disturbed is None else disturbed.start_us(earliest_us, plan.latency_s)
     schedule = prepare(source, start_us, count, step_us)
-    seen = Seen(start_us + int(min(LEFT_OUT_S, plan.latency_s / 2) * 1e6), schedule.writes)
-    behind_us = _run(bench, here, running, schedule, seen)
+    left_out_s = min(LEFT_OUT_S, plan.latency_s / 2)
+    sending = _Sending(schedule, Seen(start_us + int(left_out_s * 1e6), schedule.writes), running)
+    with contextlib.nullcontext() if disturbed is None else disturbed.during(start_us, plan.latency_s):
+        _run(bench, here, sending, settle_s=_AFTER_S if disturbed is None else _DISTURBED_AFTER_S)
     return {
-        **summary(seen.latencies_us),
-        "rate_per_second": plan.rate,
+        **summary(sending.seen.latencies_us),
+        "rate_per_second": rate,
         "seconds": plan.latency_s,
-        "left_out_seconds": min(LEFT_OUT_S, plan.latency_s / 2),
-        "not_seen": seen.not_seen(),
-        "sender_behind_ms_max": round(behind_us / 1000, 3),
+        "left_out_seconds": left_out_s,
+        "not_seen": sending.seen.not_seen(),
+        "sender_behind_ms_max": round(sending.behind_us / 1000, 3),
+        **sending.cores(),
     }
 
 
-def _run(bench: Bench, here: Place, running: BenchWorker, schedule: Schedule, seen: Seen) -> int:
+class Disturbed(Protocol):
+    """What goes on while a latency is measured."""
+
+    def start_us(self, earliest_us: int, seconds: float) -> int:
+        """When the first event is to be sent. Raises RefusedError when it is too late for that."""
+
+    def during(self, start_us: int, seconds: float) -> AbstractContextManager[None]:
+        """Goes on while the block runs; its end waits for it."""
+
+
+@dataclass(slots=True)
+class _Sending:
+    """One measurement while it goes on. Looks at CPU are (wall, worker, Redis), seconds."""
+
+    schedule: Schedule
+    seen: Seen
+    running: BenchWorker
+    behind_us: int = 0
+    looks: list[tuple[float, float, float]] = field(default_factory=list)
+
+    def look(self, here: Place) -> None:
+        """What worker and Redis have used by now."""
+        self.looks.append((time.monotonic(), cpu_s(self.running.pid), redis_cpu_s(here)))
+
+    def cores(self) -> dict[str, float]:
+        """Cores in use between the first look and the last."""
+        (from_s, worker_s, redis_s), (to_s, worker_end_s, redis_end_s) = self.looks[0], self.looks[-1]
+        wall_s = max(1e-9, to_s - from_s)
+        return {
+            "worker_cores": round((worker_end_s - worker_s) / wall_s, 3),
+            "redis_cores": round((redis_end_s - redis_s) / wall_s, 3),
+            "worker_cpu_seconds": round(worker_end_s - worker_s, 2),
+        }
+
+
+def _run(bench: Bench, here: Place, sending: _Sending, settle_s: float) -> None:
     consumer = _consumer(here)
     ended = threading.Event()
-    watching = threading.Thread(target=_watch, args=(consumer, seen, ended), name="bench-deltas", daemon=True)
+    watching = threading.Thread(target=_watch, args=(consumer, sending.seen, ended), name="bench-deltas", daemon=True)
     watching.start()
     try:
-        behind_us = _send(bench, here, running, schedule)
-        deadline = time.monotonic() + _AFTER_S
-        while seen.not_seen() and time.monotonic() < deadline:
+        _send(bench, here, sending)
+        deadline = time.monotonic() + settle_s
+        while sending.seen.not_seen() and time.monotonic() < deadline:
             bench.pause(0.05)
     finally:
         ended.set()
         watching.join(10.0)
         consumer.close()
-    return behind_us
 
 
 def _consumer(here: Place) -> Consumer:
@@ -159,24 +219,29 @@ def _watch(consumer: Consumer, seen: Seen, ended: threading.Event) -> None:
                 seen.image(Name(delta.namespace, delta.name), delta.freshness.last_write_us, now_us)
 
 
-def _send(bench: Bench, here: Place, running: BenchWorker, schedule: Schedule) -> int:
-    """Send everything at its time; returns by how many microseconds the sender was late at most."""
+def _send(bench: Bench, here: Place, sending: _Sending) -> None:
+    """Send everything at its time, and note by how much the sender was late at most."""
     producer = Producer({**producer_config(here.settings.kafka), "linger.ms": 0})
-    topic, behind_us = here.topic("events"), 0
+    topic, schedule = here.topic("events"), sending.schedule
     producer.list_topics(topic, 10.0)
+    counts_from = bisect.bisect_left(schedule.times_us, sending.seen.from_us)
+    # To sleep for each event of many costs the cores that are measured; a thousandth late is in the figures.
+    least_s = _TICK_S if len(schedule.times_us) > 1 and schedule.times_us[1] - schedule.times_us[0] < 500 else 0.0
     for number, (time_us, record) in enumerate(zip(schedule.times_us, schedule.records, strict=True)):
+        if number == counts_from:
+            sending.look(here)
         wait_us = time_us - time.time_ns() // 1000
         if wait_us > 0:
-            bench.pause(wait_us / 1e6)
+            bench.pause(max(least_s, wait_us / 1e6))
         else:
-            behind_us = max(behind_us, -wait_us)
+            sending.behind_us = max(sending.behind_us, -wait_us)
         producer.produce(topic, record.value, record.key)
         producer.poll(0)
         if number % 1000 == 0:
-            running.check()
+            sending.running.check()
             bench.check()
     producer.flush(10.0)
-    return behind_us
+    sending.look(here)
 
 
 def summary(latencies_us: Sequence[int]) -> dict[str, Any]:
@@ -184,7 +249,8 @@ def summary(latencies_us: Sequence[int]) -> dict[str, Any]:
     ordered = sorted(latencies_us)
 
     def rank(share: float) -> float | None:
-        return round(ordered[max(0, -int(-share * len(ordered) // 1) - 1)] / 1000, 3) if ordered else None
+        found = percentile(ordered, share)
+        return None if found is None else round(found / 1000, 3)
 
     return {
         "samples": len(ordered),

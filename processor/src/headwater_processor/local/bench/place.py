@@ -112,8 +112,9 @@ def _create_topics(admin: AdminClient, here: Place) -> None:
 
 
 def _remove(admin: AdminClient, here: Place) -> None:
-    """What cannot be removed is said, and nothing else happens: the figures are there."""
-    names = [topic.name for topic in catalogue(here.prefix).values()]
+    """What cannot be removed is said, and nothing else happens: the figures are there. Jobs that were compared have
+    made topics of their own, whose names hold ours."""
+    names = [name for name in admin.list_topics(timeout=_TIMEOUT_S).topics if here.name in name]
     removals: dict[str, Any] = admin.delete_topics(names, operation_timeout=_TIMEOUT_S)
     for name, future in removals.items():
         try:
@@ -121,16 +122,18 @@ def _remove(admin: AdminClient, here: Place) -> None:
         except KafkaException as error:
             log.warning("topic %s is not removed: %s", name, error)
     with contextlib.suppress(KafkaException):  # the follower's never commits, so it may not exist
-        for future in admin.delete_consumer_groups([here.name, f"{here.name}-follow"]).values():
+        groups = [f"{here.name}{of}" for of in ("", "-follow", "-faust", "-quix")]
+        for future in admin.delete_consumer_groups(groups).values():
             with contextlib.suppress(KafkaException):
                 future.result(_TIMEOUT_S)
     try:
-        _forget(here)
+        forget(here)
     except redis.RedisError as error:
         log.warning("keys %s* are not removed: %s", here.key(""), error)
 
 
-def _forget(here: Place) -> None:
+def forget(here: Place) -> None:
+    """Delete the whole state."""
     found: list[bytes] = []
     for key in here.redis.scan_iter(match=here.key("*").replace("[", "\\["), count=1000):
         found.append(key)

@@ -44,10 +44,12 @@ def threads_s(pid: int) -> dict[str, float]:
 
 def peak_rss_bytes(pid: int) -> int:
     """The most memory that was resident at a time."""
-    for line in (_PROC / str(pid) / "status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return 0
+    return _status_bytes(pid, "VmHWM:")
+
+
+def rss_bytes(pid: int) -> int:
+    """Memory that is resident now."""
+    return _status_bytes(pid, "VmRSS:")
 
 
 def child_of(pid: int) -> int | None:
@@ -60,6 +62,13 @@ def child_of(pid: int) -> int | None:
             except (OSError, IndexError):
                 continue
     return None
+
+
+def _status_bytes(pid: int, name: str) -> int:
+    for line in (_PROC / str(pid) / "status").read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def _fields(stat: Path) -> list[str]:
