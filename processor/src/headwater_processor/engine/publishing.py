@@ -144,7 +144,7 @@ class Drain:
                     waiting[name] = (due, at)
         shard.taken += len(entries)
         ready = [name for name, (due, _) in waiting.items() if due <= now]
-        return ready[:NAMES_MAX]
+        return ready if len(ready) <= NAMES_MAX else _by_job(ready)[:NAMES_MAX]
 
     def _publish(self, work: list[tuple[Shard, list[bytes]]], now: float) -> None:
         expanded = [(shard, self._expand(shard, names)) for shard, names in work]
@@ -289,6 +289,20 @@ class Drain:
                 shard.waiting = {name: (due, at - keep) for name, (due, at) in shard.waiting.items()}
             else:
                 shard.lost = True
+
+
+def _by_job(names: list[bytes]) -> list[bytes]:
+    """Runs last, those of a job together: in several rounds each job's history would be made in each of them."""
+    out: list[bytes] = []
+    runs: dict[bytes, list[bytes]] = {}
+    for name in names:
+        if name[:1] == b"r":
+            runs.setdefault(_limit_key(name), []).append(name)
+        else:
+            out.append(name)
+    for of_job in runs.values():
+        out += of_job
+    return out
 
 
 def _limit_key(name: bytes) -> bytes:

@@ -37,8 +37,8 @@ PAUSE_MAX_S: Final = 2.0
 into one image. A round is mostly waiting (for Kafka's acknowledgement), so this costs little and keeps a proof of a write at
 1,000 events a second at about 20 ms; twice as long a pause cost 32 ms and saved a twentieth of a core."""
 BEHIND_PAUSE_S: Final = 10.0
-"""Between rounds, and before the first, while a backlog is read: images of the past are overtaken by the next ones, so they are held back, and as-of
-stands still anyway. The round after the backlog comes at once."""
+"""Between rounds, and before the first, while a backlog is read: images of the past are overtaken by the next ones, so they
+are held back, and as-of stands still anyway. The round after the backlog comes at once."""
 BEHIND_FOR_S: Final = 0.5
 """A backlog that was not heard of for so long is read."""
 ALERTS_MAX: Final = 500
