@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headwater_processor.core.runs import Run
+from headwater_processor.core.runs import Run, encode_run
 from headwater_processor.engine.histories import HISTORY, History, history, worth_showing
 from headwater_processor.engine.names import NameBook
 from headwater_processor.state.layout import pack_name
@@ -93,7 +93,8 @@ def test_without_a_success_there_is_no_last_one() -> None:
 
 def test_of_many_runs_only_those_are_made_that_can_be_shown() -> None:
     many = {ident(n): run(n, "FAIL") for n in range(2, 100)} | {ident(1): run(1)}
-    assert set(worth_showing(many)) == {ident(1), *map(ident, range(90, 100))}
+    stored = {key: bytes(8) + encode_run(each) for key, each in many.items()}
+    assert set(worth_showing(stored)) == {ident(1), *map(ident, range(90, 100))}
 
 
 RICH = Run(

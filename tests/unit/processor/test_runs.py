@@ -14,6 +14,7 @@ from headwater_processor.core.runs import (
     join,
     join_offsets,
     keys_of,
+    peek_times,
     status,
     union,
 )
@@ -138,3 +139,19 @@ def test_a_copy_can_be_changed_without_changing_the_run() -> None:
 def test_bytes_that_are_no_run_raise_value_error(damaged: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the message is the library's, sometimes empty
         decode_run(damaged)
+
+
+@pytest.mark.parametrize(
+    "first", [1, 127, 128, 255, 256, 65_535, 65_536, (1 << 32) - 1, 1 << 32, 1_790_000_000_000_000]
+)
+@pytest.mark.parametrize("started", [0, 5, 1_790_000_000_000_000])
+def test_the_times_of_a_stored_run_can_be_read_alone(first: int, started: int) -> None:
+    run = Run(first=first, started=started, seen=first, running=0, complete=(first + 1, b"e" * 16))
+    assert peek_times(b"12345678" + encode_run(run), 8) == (started or first, first + 1)
+    assert peek_times(encode_run(Run(first=first))) == (first, 0)
+
+
+@pytest.mark.parametrize("packed", [b"", b"\x9e", b"\x9e\xcf\0", b"\x9e\xa3abc", b"\x9e\1\1\1\1"])
+def test_what_is_no_run_has_no_times(packed: bytes) -> None:
+    with pytest.raises(ValueError, match="no run"):
+        peek_times(packed)

@@ -15,6 +15,7 @@ from headwater_processor.state.layout import (
     JudgedRecord,
     Keys,
     dataset_ends,
+    last_emitter,
     pack_name,
     pack_partitions,
     split_edge_key,
@@ -48,6 +49,11 @@ def test_records_of_freshness_jobs_edges_and_aliases_come_back() -> None:
     assert JobRecord.unpack(job.pack()) == job
     assert EdgeRecord.unpack(edge.pack()) == edge
     assert AliasRecord.unpack(AliasRecord(2, 1).pack()).present
+
+
+def test_who_told_of_the_last_write_is_read_alone() -> None:
+    assert last_emitter(FreshnessRecord(T, 0, 0, 0, ID, ID, A, B).pack()) == B
+    assert last_emitter(FreshnessRecord(T).pack()[:32]) == b""
 
 
 def test_freshness_without_who_wrote_is_read() -> None:

@@ -133,6 +133,36 @@ def _raw(value: object) -> bytes:
     raise ValueError(f"{value!r} is no byte string")
 
 
+_INTEGERS: Final = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD3: 8}
+"""Bytes behind each of MessagePack's marks of a number that is not negative."""
+
+
+def peek_times(packed: bytes, at: int = 0) -> tuple[int, int]:
+    """When the run that begins at `at` started (or was first heard), and when it completed (0: never); the rest is not read.
+
+    Raises ValueError if it is none.
+    """
+    first, at = _integer(packed, at + 1)  # behind the mark of an array of 14
+    started, at = _integer(packed, at)
+    _, at = _integer(packed, at)
+    _, at = _integer(packed, at)
+    completed, _ = _integer(packed, at + 1)  # behind the mark of an array of 2
+    return started or first, completed
+
+
+def _integer(packed: bytes, at: int) -> tuple[int, int]:
+    """A number, and where the next value begins."""
+    if at >= len(packed):
+        raise ValueError("no run: it ends too early")
+    mark = packed[at]
+    if mark < 0x80:
+        return mark, at + 1
+    if mark not in _INTEGERS:
+        raise ValueError(f"no run: a mark {mark:#x} where a time should be")
+    end = at + 1 + _INTEGERS[mark]
+    return int.from_bytes(packed[at + 1 : end], "big"), end
+
+
 def encode_run(run: Run) -> bytes:
     """As it is stored, without the 8 bytes of the call."""
     return pack(run.fields())

@@ -19,6 +19,7 @@ from headwater_processor.state.layout import (
     DatasetRecord,
     FreshnessRecord,
     JobRecord,
+    last_emitter,
     unpack_name,
     unpack_partitions,
 )
@@ -209,9 +210,7 @@ class FactReader:
             return []
         (fresh,) = self._store.many([("HMGET", self._store.keys("fr"), *keys)])
         return [
-            key
-            for key, value in zip(keys, fresh, strict=True)
-            if value is not None and FreshnessRecord.unpack(value).emitter == emitter
+            key for key, value in zip(keys, fresh, strict=True) if value is not None and last_emitter(value) == emitter
         ]
 
     # ---- aliases ---------------------------------------------------------------------------------------------------

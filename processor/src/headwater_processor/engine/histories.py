@@ -12,8 +12,9 @@ from typing import Final
 
 import msgspec
 
-from headwater_processor.core.runs import Run, is_closed, keys_of, status
+from headwater_processor.core.runs import Run, decode_run, is_closed, keys_of, peek_times, status
 from headwater_processor.engine.names import NameBook
+from headwater_processor.state.layout import RUN_CALL_BYTES
 from headwater_processor.state.runs import KeptRun, facts_json, kept_runs
 from headwater_schemas.deltas import Runs
 from headwater_schemas.events import NIL_UUID
@@ -49,13 +50,14 @@ class History:
         self.packed = packed
 
 
-def worth_showing(runs: dict[bytes, Run]) -> dict[bytes, Run]:
-    """Of many runs the newest by start and the last that succeeded: no other can be in the history."""
-    if len(runs) <= HISTORY:
-        return runs
-    order = sorted([(run.started or run.first, key) for key, run in runs.items()], reverse=True)
-    best = max([(run.complete[0], key) for key, run in runs.items()])
-    return {key: runs[key] for key in {*[key for _, key in order[:HISTORY]], best[1]}}
+def worth_showing(stored: dict[bytes, bytes]) -> dict[bytes, Run]:
+    """Of many stored runs the newest by start and the last that succeeded: no other can be in the history."""
+    if len(stored) > HISTORY:
+        times = [(*peek_times(value, RUN_CALL_BYTES), key) for key, value in stored.items()]
+        newest = sorted([(started_us, key) for started_us, _, key in times], reverse=True)[:HISTORY]
+        best = max([(completed_us, key) for _, completed_us, key in times])
+        stored = {key: stored[key] for _, key in (*newest, best)}
+    return {key: decode_run(value[RUN_CALL_BYTES:]) for key, value in stored.items()}
 
 
 def keys_named_by(runs: dict[bytes, Run]) -> set[bytes]:

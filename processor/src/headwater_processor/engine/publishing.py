@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from headwater_processor.adapters.shard_store import Settlement, ShardFence, ShardStore
-from headwater_processor.core.runs import decode_run
 from headwater_processor.engine.histories import History, history, keys_named_by, worth_showing
 from headwater_processor.engine.images import Facts, Painter, Wanted, parse_names, shard_key
 from headwater_processor.engine.names import NameBook
@@ -259,7 +258,7 @@ class Drain:
             shard.again = dict.fromkeys(shard.nameless, now + AGAIN_S)
 
     def _history(self, job: bytes, keys: list[bytes], facts: Facts) -> History | None:
-        runs = worth_showing({key: decode_run(facts.run[key][8:]) for key in keys if key in facts.run})
+        runs = worth_showing({key: facts.run[key] for key in keys if key in facts.run})
         if not runs:
             return None
         self._names.learn(keys_named_by(runs))

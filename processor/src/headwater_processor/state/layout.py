@@ -166,6 +166,11 @@ class DatasetRecord:
 _RETRACTED: Final = struct.Struct(">8xd")
 
 
+def last_emitter(value: bytes) -> bytes:
+    """The key of who told of the last write, of a value in `fr`: nothing else of it is read. Empty if nothing was written."""
+    return value[-KEY_BYTES:] if len(value) >= _FR.size else b""
+
+
 def retracted_us(value: bytes) -> float:
     """When a dataset was retracted, of a value in `ds`, without reading the rest; 0 if it never was."""
     return float(_RETRACTED.unpack_from(value)[0])
