@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import faust
@@ -12,6 +13,7 @@ from headwater_processor.local.bench.compare_job import Job, decoded, edges, wri
 def main() -> None:
     """Run until the events are read."""
     job = Job.told()
+    logging.basicConfig(level="WARNING")  # or nobody would hear why it ended
     app = faust.App(
         job.group, broker=f"kafka://{job.bootstrap}", store="memory://", topic_partitions=job.partitions,
         web_enabled=False, datadir=job.folder, topic_replication_factor=1, consumer_auto_offset_reset="earliest",
