@@ -34,12 +34,20 @@ _NOBODY: Final = bytes(KEY_BYTES)
 
 
 class FactReader:
-    """Facts out of the tables. Used by the shards' thread; `clock` is monotonic, for what is kept a few seconds."""
+    """Facts out of the tables. Used by the shards' thread; `clock` is monotonic, for what is kept a few seconds; `alive` is
+    called while much is read."""
 
-    def __init__(self, store: ShardStore, names: NameBook, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: ShardStore,
+        names: NameBook,
+        clock: Callable[[], float] = time.monotonic,
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._names = names
         self._clock = clock
+        self._alive = alive
         self._classes: dict[bytes, tuple[bytes, ...]] = {}
         self._classes_at = -1e9
         self._classes_policies: object = None
@@ -59,6 +67,7 @@ class FactReader:
 
     def datasets(self, keys: Sequence[bytes], policies: PolicySet) -> dict[bytes, DatasetFacts]:
         """Facts of datasets, merged with their aliases; those of which nothing is known are left out."""
+        self._alive()
         if not keys:
             self.last_datasets = []
             return {}
@@ -240,6 +249,7 @@ class FactReader:
     def _all_datasets(self) -> Iterable[Name]:
         cursor = 0
         while True:
+            self._alive()
             cursor, found = self._store.many([("HSCAN", self._store.keys("names"), cursor, "COUNT", 1000)])[0]
             for value in _pairs(found).values():
                 if value[:1] == KIND_DATASET:
@@ -260,6 +270,7 @@ class FactReader:
         candidates = Candidates()
         table, cursor = self._store.keys, 0
         while True:
+            self._alive()
             cursor, found = self._store.many([("HSCAN", table("names"), cursor, "COUNT", 1000)])[0]
             names = _pairs(found)
             keys = [key for key, value in names.items() if value[:1] == KIND_DATASET]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 ENTRIES_MAX: Final = 2000
 """Outbox entries of a shard taken in one round: bounds the transaction that reads their images."""
 NAMES_MAX: Final = 4000
+"""Names of a shard in one round."""
+PORTION_NAMES: Final = 2000
+"""Names of all shards that are read, painted, acknowledged and settled at once: some 50 ms of ours, and a transaction of a few
+milliseconds in Redis. What takes longer without a sign of life cannot be told from a worker that slept."""
 _LIMITED: Final = (b"f", b"r")
 """What is published at most once per interval: freshness, and the runs of a job."""
 RUNS_INTERVALS: Final = 5
@@ -112,8 +116,9 @@ class Drain:
         self.rounds = 0
         self.longest = 0
 
-    def round(self, shards: list[Shard]) -> bool:
-        """One round over these shards; returns whether there may be more to do at once."""
+    def round(self, shards: list[Shard], go_on: Callable[[], bool] = lambda: True) -> bool:
+        """One round over these shards; returns whether there may be more to do at once. `go_on()` is asked between portions:
+        after False the rest is left for another round."""
         now = self._clock()
         entries = self._store.outboxes([(s.number, s.taken, ENTRIES_MAX) for s in shards])
         work: list[tuple[Shard, list[bytes]]] = []
@@ -126,7 +131,9 @@ class Drain:
         if not work:
             return False
         self.rounds += 1
-        self._publish(work, now)
+        for portion in _portions(work):
+            if not go_on() or not self._publish(portion, now):
+                return True
         return more
 
     def _ready(self, shard: Shard, entries: list[bytes], now: float) -> list[bytes]:
@@ -145,7 +152,8 @@ class Drain:
         ready = [name for name, (due, _) in waiting.items() if due <= now]
         return ready if len(ready) <= NAMES_MAX else _by_job(ready)[:NAMES_MAX]
 
-    def _publish(self, work: list[tuple[Shard, list[bytes]]], now: float) -> None:
+    def _publish(self, work: list[tuple[Shard, list[bytes]]], now: float) -> bool:
+        """Read, paint, publish, settle; False when something was not acknowledged: it is begun again."""
         expanded = [(shard, self._expand(shard, names)) for shard, names in work]
         wanted = Wanted(name for _, names in expanded for name in names)
         key = self._store.keys
@@ -172,8 +180,9 @@ class Drain:
         if not self._publisher.flush(30.0):
             for shard, _ in work:  # unacknowledged: the same names are read and published again, with higher versions
                 shard.taken, shard.waiting = 0, {}
-            return
+            return False
         self._settle([(s, names, histories[s.number]) for s, names in work if not s.lost], facts, now)
+        return True
 
     def _expand(self, shard: Shard, names: list[bytes]) -> list[bytes]:
         """A neighbourhood stands for every edge of a dataset that lives in this shard."""
@@ -288,6 +297,22 @@ class Drain:
                 shard.waiting = {name: (due, at - keep) for name, (due, at) in shard.waiting.items()}
             else:
                 shard.lost = True
+
+
+def _portions(work: list[tuple[Shard, list[bytes]]]) -> Iterator[list[tuple[Shard, list[bytes]]]]:
+    """The names of a round, in portions; a shard with many is in several of them."""
+    portion: list[tuple[Shard, list[bytes]]] = []
+    room = PORTION_NAMES
+    for shard, names in work:
+        at = 0
+        while len(names) - at > room:
+            portion.append((shard, names[at : at + room]))
+            yield portion
+            at, portion, room = at + room, [], PORTION_NAMES
+        portion.append((shard, names[at:]))
+        room -= len(names) - at
+    if portion:
+        yield portion
 
 
 def _by_job(names: list[bytes]) -> list[bytes]:

@@ -82,7 +82,7 @@ class Shards:
         self._settings = settings
         self._on_crowded = on_crowded
         names = NameBook(lambda keys: store.many([("HMGET", store.keys("names"), *keys)])[0])
-        self._reader = FactReader(store, names)
+        self._reader = FactReader(store, names, alive=self.pulse)
         self._judging = Judging(
             store, self._reader, shards=settings.shards, domain=settings.domain, topic=settings.topic, settings=settings.judge
         )  # fmt: skip
@@ -257,9 +257,14 @@ class Shards:
     def _publish(self, judges: list[ShardJudge]) -> bool:
         """A round of publishing; returns whether there may be more to do at once."""
         started = time.thread_time()
-        more = self.drain.round([judge.shard for judge in judges])
+        more = self.drain.round([judge.shard for judge in judges], self._go_on)
         self.publish_s += time.thread_time() - started
         return more
+
+    def _go_on(self) -> bool:
+        """Whether a long round goes on: not when the group has spoken, or the worker ends."""
+        self.pulse()
+        return not self._commands and not self._halt.is_set()
 
     def _obey(self) -> None:
         with self._lock:
