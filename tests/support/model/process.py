@@ -324,6 +324,7 @@ class Process:
     def drain(self) -> None:
         """Obey, own and one round."""
         shards = self.shards
+        shards.moved_at = time.monotonic()  # its loop moves all the time; here only its steps are taken
         shards._obey()
         shards._own()
         judges = list(shards._judges.values())
@@ -334,6 +335,7 @@ class Process:
     def sweep(self) -> None:
         """Obey, own and one sweep."""
         shards = self.shards
+        shards.moved_at = time.monotonic()  # its loop moves all the time; here only its steps are taken
         shards._obey()
         shards._own()
         judges = list(shards._judges.values())

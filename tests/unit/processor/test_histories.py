@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from headwater_processor.core.runs import Run, encode_run
-from headwater_processor.engine.histories import HISTORY, History, history, worth_showing
+from headwater_processor.core.runs import HISTORY, Run, encode_run
+from headwater_processor.engine.histories import History, history, worth_showing
 from headwater_processor.engine.names import NameBook
 from headwater_processor.state.layout import pack_name
 from headwater_processor.state.runs import JobHistory, OffsetImage, RunImage, offset_key, run_image, unpack_history

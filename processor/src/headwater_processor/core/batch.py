@@ -11,13 +11,14 @@ import struct
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from headwater_processor.core.decode import ABORT, COMPLETE, FAIL, NIL, OTHER, RUNNING, START, Extras
 from headwater_processor.core.knowledge import MINUTE_US, Knowledge, minute_end
 from headwater_processor.core.lattice import ALIAS, DS, FR, JOB, NO_MIN, ONE, invert, merge
 from headwater_processor.core.pieces import blobs
 from headwater_processor.core.plan_values import Rules
-from headwater_processor.core.runs import OFFSETS_MAX, Run, encode_run, is_closed, join, keys_of, union
+from headwater_processor.core.runs import HISTORY, OFFSETS_MAX, Run, encode_run, is_closed, join, keys_of, status, union
 from headwater_processor.core.template import Entity, Template
 from headwater_schemas.ids import edge_shard_key
 
@@ -35,12 +36,15 @@ _NO_ONE: Final = (b"", b"", b"", None)
 class _Touch:
     """A template within one batch."""
 
-    __slots__ = ("event_id", "first", "last", "run_id")
+    __slots__ = ("event_id", "first", "last", "open", "open_id", "run_id")
 
     def __init__(self, first: int, event_id: bytes, run_id: bytes) -> None:
         self.first = self.last = first
         self.event_id = event_id
         self.run_id = run_id
+        self.open: _Open | None = None
+        """The run it spoke of last, `open_id`: a streaming job speaks of one all the time."""
+        self.open_id = b""
 
 
 class _Open:
@@ -86,6 +90,12 @@ class Batch:
             self.buckets.append(bucket)
             self.packed_ids.append(np.array(hashes, "<u8").tobytes())
 
+    def seen_packed(self, bucket: str, hashes: npt.NDArray[np.uint64]) -> None:
+        """The same for an array."""
+        if len(hashes):
+            self.buckets.append(bucket)
+            self.packed_ids.append(hashes.astype("<u8", copy=False).tobytes())
+
     def add(
         self,
         c: int,
@@ -100,7 +110,7 @@ class Batch:
         """One applied record: credit time, type, ids, tail, extras."""
         touch = self._touched.get(template)
         if touch is None:
-            self._touched[template] = _Touch(c, event_id, run_id)
+            touch = self._touched[template] = _Touch(c, event_id, run_id)
         elif c > touch.last:
             touch.last = c
         elif c < touch.first or (c == touch.first and event_id < touch.event_id):
@@ -120,7 +130,7 @@ class Batch:
             proven = self._measured(c, kind, event_id, run_id, template, extras, append_us, backfill)
         if joined:
             if not undeduped:
-                self._join(c, kind, event_id, run_id, template, extras, backfill, proven)
+                self._join(c, kind, event_id, run_id, template, extras, backfill, proven, touch)
         elif kind == COMPLETE:
             if not backfill:
                 for key in template.outputs:
@@ -189,11 +199,15 @@ class Batch:
         extras: Extras | None,
         backfill: bool,
         proven: bool,
+        touch: _Touch,
     ) -> None:
-        key = template.job_key + run_id
-        gathered = self._runs.get(key)
-        if gathered is None:
-            gathered = self._runs[key] = _Open(c)
+        gathered = touch.open
+        if gathered is None or touch.open_id != run_id:
+            key = template.job_key + run_id
+            gathered = self._runs.get(key)
+            if gathered is None:
+                gathered = self._runs[key] = _Open(c)
+            touch.open, touch.open_id = gathered, run_id
         run = gathered.run
         if c < run.first:
             run.first = c
@@ -445,6 +459,7 @@ class Batch:
     # ---- runs ----------------------------------------------------------------------------------------------------
 
     def _settle_runs(self, out: _Writes) -> None:
+        spoken: dict[bytes, list[tuple[int, bytes, Run]]] = {}
         ro_add: dict[int, list[bytes]] = {}
         ro_rem: dict[int, list[bytes]] = {}
         for key, gathered in self._runs.items():
@@ -464,7 +479,10 @@ class Batch:
                 out.runs += (key, token, self._token + encode_run(run), 1 if closed else 0, shard)
                 self._know.runs[key] = (run, self._token)
                 self._credits(key, known, run)
-                self._name(key, b"r" + key)
+                of_job = spoken.get(key[:12])
+                if of_job is None:
+                    of_job = spoken[key[:12]] = []
+                of_job.append((run.started or run.first, key, run))
                 if closed and (known is None or not is_closed(known)):
                     out.closed.append(ONE.pack(run.seen) + key)
                     if known is not None:
@@ -473,6 +491,9 @@ class Batch:
                     ro_add.setdefault(shard, []).extend((str(minute_end(run.seen)).encode(), key))
             else:
                 self._know.runs[key] = (run, token)
+        for runs in spoken.values():
+            for _, key, _run in runs if len(runs) <= HISTORY else _can_be_shown(runs):
+                self._name(key, b"r" + key)
         out.ro_add = [part for item in ro_add.items() for part in item]
         out.ro_rem = [part for item in ro_rem.items() for part in item]
 
@@ -538,6 +559,22 @@ def _who(event_id: bytes, run_id: bytes, job_key: bytes, emitter: Entity | bytes
     """The payload of a freshness record."""
     key = emitter if isinstance(emitter, bytes) else emitter.key if emitter is not None else _ZEROS12
     return event_id + run_id + (job_key or _ZEROS12) + (key or _ZEROS12)
+
+
+def _can_be_shown(runs: list[tuple[int, bytes, Run]]) -> list[tuple[int, bytes, Run]]:
+    """Of many runs of a job (start, key, record) those that its history can show: no other needs to be looked at."""
+    runs.sort(key=_by_start, reverse=True)
+    shown = runs[:HISTORY]
+    good = [(run.complete[0], key, at) for at, (_, key, run) in enumerate(runs) if status(run) == "complete"]
+    if good:
+        best = max(good)[2]
+        if best >= HISTORY:
+            shown.append(runs[best])
+    return shown
+
+
+def _by_start(said: tuple[int, bytes, Run]) -> tuple[int, bytes]:
+    return said[0], said[1]
 
 
 def _only_alive(known: Run, said: Run) -> bool:

@@ -12,7 +12,6 @@ checked read and nothing else, and no payload can shift its neighbours.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -84,19 +83,6 @@ class Columns:
 _REFUSED: Final = bytes(HEAD)
 
 
-def _small_numbers() -> dict[bytes, int]:
-    """Every varint of one and two bytes: most of what is said."""
-    table = {bytes((low,)): (low >> 1) ^ -(low & 1) for low in range(128)}
-    for high in range(128):
-        for low in range(128):
-            number = low | high << 7
-            table[bytes((low | 0x80, high))] = (number >> 1) ^ -(number & 1)
-    return table
-
-
-_NUMBERS: Final = _small_numbers()
-
-
 FEW: Final = 12
 """Records of a batch up to which heads are read one by one: arrays of a few cost more than they save."""
 _NO_LINKS: Final = bytes(4)
@@ -104,17 +90,9 @@ _SHORT_REGION: Final = 18
 _KNOWN_MAX: Final = 50_000
 _MEASURES_MAX: Final = 8
 """Measures of a record that are read here; records with more take the checked road."""
-_VARINT: Final = re.compile(rb"[\x80-\xff]*[\x00-\x7f]")
-_INT: Final = rb"(?:[\x80-\xff]{0,3}[\x00-\x7f])"  # of more bytes an int may be none: the checked reader knows
-_LONG: Final = rb"(?:[\x80-\xff]{0,8}[\x00-\x7f])"
-_MEASURE: Final = b"(?:" + _INT + b"{2}" + _LONG + b"{6})"
-_REGIONS: Final = {
-    2 * n: re.compile(
-        (b"\x00" if n == 0 else re.escape(bytes((2 * n,))) + _MEASURE + b"{%d}\x00" % n) + _LONG + b"{2}", re.DOTALL
-    )
-    for n in range(_MEASURES_MAX + 1)
-}
-"""By the byte of the count: the measures as one block, the end of the array, two nominal times."""
+_INT_MORE: Final = 3
+"""Bytes before the last one of an int: of more, an int may be none, and the checked reader knows."""
+_LONG_MORE: Final = 8
 
 
 class _NotPlainError(Exception):
@@ -306,32 +284,27 @@ def _drop_bad_times(out: Columns) -> None:
 
 
 def _read_extras(value: bytes, at: int, known: dict[bytes, Extras]) -> tuple[Extras, int]:
-    """Links, measures and nominal times from `at` on, if they are in the plain form every encoder writes.
+    """Links, measures and nominal times from `at` on, if they are in the plain form every encoder writes, and their end.
 
-    Without links the whole is varints up to the tail, so a pattern finds its end; short ones (no offsets) repeat, and are
-    looked up.
+    Without links the whole is varints up to the tail; short ones (no offsets) repeat, and are looked up.
+    Raises _NotPlainError, IndexError.
     """
+    parent = b""
     if value[at : at + 4] == _NO_LINKS:
         at += 4
-        pattern = _REGIONS.get(value[at])
-        found = pattern.match(value, at) if pattern is not None else None
-        if found is None:
-            raise _NotPlainError
-        region = found.group()
-        extras = known.get(region)
-        if extras is None:
-            extras = _extras(region, b"")
-            if len(region) <= _SHORT_REGION:
-                if len(known) >= _KNOWN_MAX:
-                    known.clear()
-                known[region] = extras
-        return extras, found.end()
-    parent, at = _read_links(value, at)
-    pattern = _REGIONS.get(value[at])
-    found = pattern.match(value, at) if pattern is not None else None
-    if found is None:
-        raise _NotPlainError
-    return _extras(found.group(), parent), found.end()
+    else:
+        parent, at = _read_links(value, at)
+    end = _end_of_measures(value, at)
+    region = value[at:end]
+    if parent or len(region) > _SHORT_REGION:
+        return _extras(region, parent), end
+    extras = known.get(region)
+    if extras is None:
+        extras = _extras(region, b"")
+        if len(known) >= _KNOWN_MAX:
+            known.clear()
+        known[region] = extras
+    return extras, end
 
 
 def _read_links(value: bytes, at: int) -> tuple[bytes, int]:
@@ -349,21 +322,61 @@ def _read_links(value: bytes, at: int) -> tuple[bytes, int]:
     return parent, at
 
 
+def _end_of_measures(value: bytes, at: int) -> int:
+    """The byte behind the measures in one block, the end of the array, and two nominal times.
+
+    Raises _NotPlainError; IndexError where the record ends before.
+    """
+    count = value[at]
+    at += 1
+    if count:
+        if count & 1 or count > 2 * _MEASURES_MAX:
+            raise _NotPlainError
+        for _ in range(count >> 1):
+            at = _end_of_varint(value, at, _INT_MORE)
+            at = _end_of_varint(value, at, _INT_MORE)
+            for _ in range(6):
+                at = _end_of_varint(value, at, _LONG_MORE)
+        if value[at]:
+            raise _NotPlainError
+        at += 1
+    at = _end_of_varint(value, at, _LONG_MORE)
+    return _end_of_varint(value, at, _LONG_MORE)
+
+
+def _end_of_varint(value: bytes, at: int, more: int) -> int:
+    if value[at] < 0x80:
+        return at + 1
+    last = at + more
+    at += 1
+    while value[at] > 0x7F:
+        at += 1
+        if at > last:
+            raise _NotPlainError
+    return at + 1
+
+
 def _extras(region: bytes, parent: bytes) -> Extras:
-    numbers = [_NUMBERS[each] if len(each) < 3 else _number(each) for each in _VARINT.findall(region)]
+    numbers = _varints(region)
     measures: list[MeasureRow] = []
     if len(numbers) > 3:  # count, eight each, the end of the array, two nominal times
         measures = [tuple(numbers[i : i + 8]) for i in range(1, len(numbers) - 3, 8)]  # type: ignore[misc]  # 8 each
     return Extras(measures, numbers[-1], parent)
 
 
-def _number(varint: bytes) -> int:
-    """A zig-zag varint of any length up to 9 bytes."""
+def _varints(region: bytes) -> list[int]:
+    """Zig-zag varints one after another, none of more than 9 bytes."""
+    numbers: list[int] = []
     number = shift = 0
-    for byte in varint:
+    for at in range(len(region)):
+        byte = region[at]
         number |= (byte & 0x7F) << shift
-        shift += 7
-    return (number >> 1) ^ -(number & 1)
+        if byte < 0x80:
+            numbers.append((number >> 1) ^ -(number & 1))
+            number = shift = 0
+        else:
+            shift += 7
+    return numbers
 
 
 def _measures_fit(extras: Extras, template: Template) -> bool:

@@ -12,6 +12,7 @@ relies on it. It is dropped whole when a call is refused or the graph's generati
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,10 @@ from headwater_processor.core.plan_values import Counters, Plan, Rules
 from headwater_processor.core.seen import Seen, SeenBucket, hash_ids
 
 __all__ = ["Counters", "Knowledge", "PartitionPlanner", "Plan", "Rules"]
+
+
+MANY: Final = 500
+"""Records of a batch from which ids are sorted and looked up as arrays: before, a set is quicker."""
 
 
 class PartitionPlanner:
@@ -168,6 +173,11 @@ class PartitionPlanner:
 
     def _admit_one_bucket(self, number: int, hashes: npt.NDArray[np.uint64], batch: Batch) -> list[int]:
         bucket = self.seen.bucket(number)
+        if len(hashes) >= MANY:
+            new, added = bucket.admit_many(hashes)
+            batch.seen_packed(str(number), added)
+            self.seen.total += len(added)
+            return new
         hot = bucket.hot
         known = _settled(bucket, hashes)
         verdicts = []

@@ -13,6 +13,9 @@ from headwater_processor.core.pack import pack, unpack
 OFFSETS_MAX: Final = 256
 """Partitions whose offsets a run keeps; a run over more keeps the first that came and counts the rest."""
 
+HISTORY: Final = 10
+"""Runs of a job that its image shows: the newest by start. Beside them stands the last that succeeded."""
+
 KEY: Final = 12
 
 Offsets = list[bytes | int]

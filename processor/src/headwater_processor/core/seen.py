@@ -66,6 +66,25 @@ class SeenBucket:
             found |= run[at] == sorted_hashes
         return found
 
+    def admit_many(self, hashes: U64) -> tuple[list[int], U64]:
+        """By record 1 if its hash is new here, else 0 (of equal ones the first is new); and the new ones, sorted. They are
+        kept."""
+        self._settle_hot()
+        order = np.argsort(hashes, kind="stable")
+        ordered = hashes[order]
+        new = np.empty(len(ordered), np.bool_)
+        new[0] = True
+        np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+        if self.runs:
+            new &= ~self.settled(ordered)
+        added: U64 = ordered[new]
+        if len(added):
+            self._settle(added)
+        by_record = np.empty(len(hashes), np.int8)
+        by_record[order] = new
+        verdicts: list[int] = by_record.tolist()
+        return verdicts, added
+
     def contains(self, value: int) -> bool:
         """One hash, for batches too small for arrays."""
         if value in self.hot:
@@ -85,6 +104,10 @@ class SeenBucket:
     def settle_if_large(self) -> None:
         """Move the hot ids into the sorted runs when there are many."""
         if len(self.hot) >= HOT_MAX:
+            self._settle_hot()
+
+    def _settle_hot(self) -> None:
+        if self.hot:
             self._settle(np.sort(np.fromiter(self.hot, np.uint64, len(self.hot))))
             self.hot = set()
 

@@ -12,16 +12,13 @@ from typing import Final
 
 import msgspec
 
-from headwater_processor.core.runs import Run, decode_run, is_closed, keys_of, peek_times, status
+from headwater_processor.core.runs import HISTORY, Run, decode_run, is_closed, keys_of, peek_times, status
 from headwater_processor.engine.names import NameBook
 from headwater_processor.state.layout import RUN_CALL_BYTES
 from headwater_processor.state.runs import KeptRun, facts_json, kept_runs
 from headwater_schemas.deltas import Runs
 from headwater_schemas.events import NIL_UUID
 from headwater_schemas.ids import KEY_BYTES
-
-HISTORY: Final = 10
-"""Runs of a job that its image shows."""
 
 _NOBODY: Final = bytes(KEY_BYTES)
 _STREAMING: Final = 1

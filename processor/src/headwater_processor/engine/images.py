@@ -6,7 +6,7 @@ are pure: the reading, one transaction for all, is the caller's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -61,15 +61,17 @@ _EDGE_CORE: Final = KINDS["EDGE", "CORE"]
 _ALIAS_CORE: Final = KINDS["ALIAS", "CORE"]
 
 
-def parse_names(entry: bytes) -> Iterator[bytes]:
+def parse_names(entry: bytes) -> list[bytes]:
     """The names of one outbox entry. Stops at what it does not know: a newer version wrote it."""
+    names: list[bytes] = []
     at, end = 0, len(entry)
     while at < end:
         width = WIDTHS.get(entry[at : at + 1])
         if width is None:
-            return
-        yield entry[at : at + 1 + width]
+            break
+        names.append(entry[at : at + 1 + width])
         at += 1 + width
+    return names
 
 
 def shard_key(name: bytes) -> bytes:

@@ -35,7 +35,7 @@ from headwater_processor.core.unlinked import JobFacts, OpenRun
 from headwater_processor.engine.facts import FactReader
 from headwater_processor.engine.images import Facts, judged, status_of
 from headwater_processor.engine.publishing import Shard
-from headwater_processor.state.layout import DatasetRecord, FreshnessRecord, JudgedRecord
+from headwater_processor.state.layout import JudgedRecord, last_write_us, retracted_us
 from headwater_schemas.codec import encode_alert
 from headwater_schemas.deltas import FreshnessState, Status
 from headwater_schemas.ids import KEY_BYTES, emitter_key, shard_of
@@ -72,34 +72,40 @@ class ShardJudge:
         """Whether a write may change the verdict: while a cadence is learned, only the first write of a slot does."""
         if status is None or status.state is not FreshnessState.UNKNOWN or fresh is None:
             return True
-        slot = FreshnessRecord.unpack(fresh).last_write_us // SLOT_US
+        slot = last_write_us(fresh) // SLOT_US
         if self.slots.get(member) == slot:
             return False
         self.slots[member] = slot
         return True
 
 
-def wake_rule(judge: ShardJudge, name: bytes, facts: Facts) -> Sequence[bytes]:
-    """Which members of `dl` a name has looked at: what is new, what was removed, and what is not simply well."""
-    kind, key = name[:1], name[1 : 1 + KEY_BYTES]
-    if kind == b"d":
-        status = judge.statuses.get(name)
-        gone = key in facts.ds and DatasetRecord.unpack(facts.ds[key]).retracted_us > 0
-        return (name,) if status is None or status.unlinked or gone else ()
-    if kind == b"f":
-        member = b"d" + key
-        status = judge.statuses.get(member)
-        if status is None or status.state is not FreshnessState.FRESH:
-            return (member,) if judge.tells_something(member, status, facts.fr.get(key)) else ()
-        return ()
-    if kind == b"j":
-        status = judge.statuses.get(name)
-        return (name,) if status is None or status.unlinked else ()
-    if kind == b"r":
-        return (b"r" + key,) if key in judge.lost else ()
-    if kind == b"m":
-        return (b"e" + key,)
-    return ()
+def to_wake(judge: ShardJudge, names: Sequence[bytes], facts: Facts) -> list[bytes]:
+    """Which members of `dl` these names have looked at: what is new, what was removed, and what is not simply well."""
+    members: dict[bytes, None] = {}
+    statuses, lost = judge.statuses, judge.lost
+    for name in names:
+        kind = name[:1]
+        if kind == b"r":
+            if lost and name[1 : 1 + KEY_BYTES] in lost:
+                members[name[: 1 + KEY_BYTES]] = None
+        elif kind == b"f":
+            member = b"d" + name[1:]
+            status = statuses.get(member)
+            well = status is not None and status.state is FreshnessState.FRESH
+            if not well and judge.tells_something(member, status, facts.fr.get(name[1:])):
+                members[member] = None
+        elif kind == b"d":
+            status = statuses.get(name)
+            record = facts.ds.get(name[1:])
+            if status is None or status.unlinked or (record is not None and retracted_us(record) > 0):
+                members[name] = None
+        elif kind == b"j":
+            status = statuses.get(name)
+            if status is None or status.unlinked:
+                members[name] = None
+        elif kind == b"m":
+            members[b"e" + name[1:]] = None
+    return list(members)
 
 
 class Judging:

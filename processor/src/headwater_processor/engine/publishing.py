@@ -19,7 +19,7 @@ from headwater_processor.adapters.shard_store import Settlement, ShardFence, Sha
 from headwater_processor.engine.histories import History, history, keys_named_by, worth_showing
 from headwater_processor.engine.images import Facts, Painter, Wanted, parse_names, shard_key
 from headwater_processor.engine.names import NameBook
-from headwater_processor.state.layout import DatasetRecord, FreshnessRecord, split_edge_key, unpack_successor
+from headwater_processor.state.layout import first_job, last_job, split_edge_key, unpack_successor
 from headwater_schemas.ids import KEY_BYTES, shard_of
 
 log = logging.getLogger(__name__)
@@ -31,8 +31,6 @@ NAMES_MAX: Final = 4000
 PORTION_NAMES: Final = 2000
 """Names of all shards that are read, painted, acknowledged and settled at once: some 50 ms of ours, and a transaction of a few
 milliseconds in Redis. What takes longer without a sign of life cannot be told from a worker that slept."""
-_LIMITED: Final = (b"f", b"r")
-"""What is published at most once per interval: freshness, and the runs of a job."""
 RUNS_INTERVALS: Final = 5
 RUNS_LEAST_S: Final = 1.0
 """A job's runs carry its history, the dearest image: at most once in five intervals, and never more than once a second."""
@@ -88,7 +86,7 @@ class Shard:
 
 
 class Drain:
-    """The rounds. Used by one thread; `wake_rule(member, facts)` says which names have somebody judged."""
+    """The rounds. Used by one thread; `wake(shard, names, facts)` says who is to be judged for these names."""
 
     def __init__(
         self,
@@ -99,7 +97,7 @@ class Drain:
         shards: int,
         interval_s: float,
         run_timeout_us: int,
-        wake: Callable[[Shard, bytes, Facts], Sequence[bytes]],
+        wake: Callable[[Shard, Sequence[bytes], Facts], list[bytes]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -107,7 +105,7 @@ class Drain:
         self._publisher = publisher
         self._shards = shards
         self._interval_s = interval_s
-        self._intervals_s = {b"f": interval_s, b"r": max(RUNS_LEAST_S, RUNS_INTERVALS * interval_s)}
+        self._runs_interval_s = max(RUNS_LEAST_S, RUNS_INTERVALS * interval_s)
         self._run_timeout_us = run_timeout_us
         self._wake = wake
         self._clock = clock
@@ -138,16 +136,21 @@ class Drain:
 
     def _ready(self, shard: Shard, entries: list[bytes], now: float) -> list[bytes]:
         """The names that may be published now; the others wait with the entry that brought them."""
-        waiting = shard.waiting
+        waiting, published, again = shard.waiting, shard.published, shard.again
+        fresh_s, runs_s = self._interval_s, self._runs_interval_s
         for at, entry in enumerate(entries, shard.taken):
             for name in parse_names(entry):
-                if name not in waiting:
-                    due = now
-                    if name[:1] in _LIMITED:
-                        due = shard.published.get(_limit_key(name), -1e9) + self._intervals_s[name[:1]]
-                    if shard.again:
-                        due = max(due, shard.again.pop(name, due))
-                    waiting[name] = (due, at)
+                if name in waiting:
+                    continue
+                kind = name[:1]
+                due = now
+                if kind == b"f":
+                    due = published.get(name, -1e9) + fresh_s
+                elif kind == b"r":
+                    due = published.get(_limit_key(name), -1e9) + runs_s
+                if again:
+                    due = max(due, again.pop(name, due))
+                waiting[name] = (due, at)
         shard.taken += len(entries)
         ready = [name for name, (due, _) in waiting.items() if due <= now]
         return ready if len(ready) <= NAMES_MAX else _by_job(ready)[:NAMES_MAX]
@@ -278,19 +281,20 @@ class Drain:
         settlements, keeps = [], []
         self._name_again([shard for shard, _, _ in settled if shard.nameless], now)
         for shard, names, histories in settled:
+            waiting, published = shard.waiting, shard.published
             for name in names:
-                shard.waiting.pop(name, None)
-                if name[:1] in _LIMITED:
-                    shard.published[_limit_key(name)] = now
+                waiting.pop(name, None)
+                kind = name[:1]
+                if kind == b"f":
+                    published[name] = now
+                elif kind == b"r":
+                    published[_limit_key(name)] = now
             if len(shard.published) > PUBLISHED_MAX:
-                shard.published = {k: at for k, at in shard.published.items() if at > now - self._intervals_s[b"r"]}
+                shard.published = {k: at for k, at in shard.published.items() if at > now - self._runs_interval_s}
             keep = min((at for _, at in shard.waiting.values()), default=shard.taken)
-            wake: dict[bytes, None] = {}
-            for name in names:
-                for member in self._wake(shard, name, facts):
-                    wake[member] = None
+            wake = self._wake(shard, names, facts)
             keeps.append(keep)
-            settlements.append(Settlement(shard.fence, keep, shard.version, list(wake), histories))
+            settlements.append(Settlement(shard.fence, keep, shard.version, wake, histories))
         for (shard, _, _), keep, done in zip(settled, keeps, self._store.settle(settlements), strict=True):
             if done:
                 shard.taken -= keep
@@ -347,7 +351,7 @@ def _keys_in(names: Sequence[bytes], facts: Facts) -> list[bytes]:
             keys.append(body[1:])
         else:
             keys.append(body[:KEY_BYTES])
-    keys += [DatasetRecord.unpack(value).first_job for value in facts.ds.values()]
-    keys += [FreshnessRecord.unpack(value).job for value in facts.fr.values()]
+    keys += [first_job(value) for value in facts.ds.values()]
+    keys += [last_job(value) for value in facts.fr.values()]
     keys += [unpack_successor(value) for value in facts.mv.values()]
     return [key for key in keys if key and key != bytes(KEY_BYTES)]

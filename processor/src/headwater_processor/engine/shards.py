@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +22,7 @@ from headwater_processor.core.judge_settings import JudgeSettings
 from headwater_processor.core.policies import PolicySet
 from headwater_processor.engine.facts import FactReader
 from headwater_processor.engine.images import Facts
-from headwater_processor.engine.judging import Judging, ShardJudge, unpack_alert, wake_rule
+from headwater_processor.engine.judging import Judging, ShardJudge, to_wake, unpack_alert
 from headwater_processor.engine.names import NameBook
 from headwater_processor.engine.publishing import Drain, Publisher, Shard
 from headwater_schemas.codec import encode_alert
@@ -298,9 +298,9 @@ class Shards:
                 log.warning("shard %d has another owner", number)
                 self._retake[number] = now + self._settings.retake_s
 
-    def _woken(self, shard: Shard, name: bytes, facts: Facts) -> list[bytes]:
+    def _woken(self, shard: Shard, names: Sequence[bytes], facts: Facts) -> list[bytes]:
         judge = self._judges.get(shard.number)
-        return list(wake_rule(judge, name, facts)) if judge is not None else []
+        return to_wake(judge, names, facts) if judge is not None else []
 
     # ---- judging ---------------------------------------------------------------------------------------------------
 

@@ -164,6 +164,7 @@ class DatasetRecord:
 
 
 _RETRACTED: Final = struct.Struct(">8xd")
+_FIRST: Final = struct.Struct(">d")
 
 
 def last_emitter(value: bytes) -> bytes:
@@ -174,6 +175,21 @@ def last_emitter(value: bytes) -> bytes:
 def retracted_us(value: bytes) -> float:
     """When a dataset was retracted, of a value in `ds`, without reading the rest; 0 if it never was."""
     return float(_RETRACTED.unpack_from(value)[0])
+
+
+def first_job(value: bytes) -> bytes:
+    """Which job touched a dataset first, of a value in `ds`, without reading the rest; empty if none did."""
+    return value[_DS.size + 16 :]
+
+
+def last_write_us(value: bytes) -> int:
+    """When a dataset was proven to be written last, of a value in `fr`, without reading the rest; 0 if it never was."""
+    return int(_FIRST.unpack_from(value)[0])
+
+
+def last_job(value: bytes) -> bytes:
+    """Which job proved that, of a value in `fr`; empty or zeros if none did."""
+    return value[-2 * KEY_BYTES : -KEY_BYTES] if len(value) >= _FR.size else b""
 
 
 @dataclass(frozen=True, slots=True)
