@@ -114,3 +114,28 @@ def test_knowledge_over_its_bound_is_forgotten_and_the_state_is_complete_all_the
         parts = Gathered(knowledge).add("OTHER", tail, T + number, number=number).call()
         assert len(parts["edge"]) == 2
         assert len(knowledge.datasets) + len(knowledge.edges) + len(knowledge.jobs) <= 4
+
+
+def test_of_runs_that_ended_the_last_are_kept_and_what_comes_for_an_older_one_is_joined_by_the_call() -> None:
+    knowledge, tail = Knowledge(closed_max=2), template()
+    for number in range(1, 5):
+        Gathered(knowledge).add("COMPLETE", tail, T + number, number=number, run_id=bytes((number,)) * 16).call()
+    open_run = b"\x09" * 16
+    Gathered(knowledge).add("RUNNING", tail, T + 5, number=5, run_id=open_run).call()
+    assert {key[12:] for key in knowledge.runs} == {b"\x03" * 16, b"\x04" * 16, open_run}
+    parts = Gathered(knowledge).add("RUNNING", tail, T + 9, number=9, run_id=b"\x01" * 16).call()
+    ((token, run, closed),) = parts["runs"].values()
+    assert (token, run.running, closed) == (b"", T + 9, 0)  # under no name: what is stored is not overwritten
+
+
+def test_of_many_runs_of_a_job_those_are_named_that_its_history_can_show() -> None:
+    knowledge, tail = Knowledge(), template()
+    batch = Gathered(knowledge)
+    for number in range(1, 31):  # of thirty runs the second succeeds last
+        run_id = bytes((number,)) * 16
+        batch.add("START", tail, T + number, number=number, run_id=run_id)
+        ended = "COMPLETE" if number in (1, 2) else "FAIL"
+        batch.add(ended, tail, T + 100 + number, number=100 + number, run_id=run_id)
+    named = set().union(*batch.call()["outbox"].values())
+    shown = {name[13] for name in named if name[:1] == b"r"}
+    assert shown == {2, *range(21, 31)}

@@ -484,6 +484,7 @@ class Batch:
                     of_job = spoken[key[:12]] = []
                 of_job.append((run.started or run.first, key, run))
                 if closed and (known is None or not is_closed(known)):
+                    self._know.closed.append(key)
                     out.closed.append(ONE.pack(run.seen) + key)
                     if known is not None:
                         ro_rem.setdefault(shard, []).append(key)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, Final
 
-from headwater_processor.core.runs import Run, decode_run
+from headwater_processor.core.runs import Run, decode_run, is_closed
 
 MINUTE_US: Final = 60_000_000
 
@@ -15,10 +16,15 @@ def minute_end(c: int) -> int:
 
 
 class Knowledge:
-    """What this worker knows to be in Redis. Bounded: over `entities_max` it is dropped and learned anew."""
+    """What this worker knows to be in Redis. Bounded: over `entities_max` it is dropped and learned anew.
 
-    def __init__(self, entities_max: int = 1_000_000) -> None:
+    Of runs that ended the last `closed_max` are kept, for the words that trail behind; of another one the call itself finds
+    out what is stored, and joins.
+    """
+
+    def __init__(self, entities_max: int = 1_000_000, closed_max: int = 50_000) -> None:
         self._max = entities_max
+        self._closed_max = closed_max
         self.generation = 0
         self._naming = 0
         self.clear()
@@ -43,6 +49,7 @@ class Knowledge:
         self.writers: set[bytes] = set()
         self.slots: dict[bytes, int] = {}
         self.runs: dict[bytes, tuple[Run, bytes]] = {}
+        self.closed: deque[bytes] = deque()
 
     def learn_run(self, key: bytes, stored: bytes, token: bytes) -> None:
         """What the call `token` found when it joined a run: more than this worker knew. If a later plan spoke of the run
@@ -55,7 +62,13 @@ class Knowledge:
         """Keep the bound."""
         if len(self.datasets) + len(self.edges) + len(self.jobs) > self._max:
             self.clear()
+        while len(self.closed) > self._closed_max:
+            key = self.closed.popleft()
+            known = self.runs.get(key)
+            if known is not None and is_closed(known[0]):
+                del self.runs[key]
         if len(self.runs) > self._max:
             self.runs.clear()
+            self.closed.clear()
         if len(self.pairs) + len(self.writers) + len(self.slots) > 4 * self._max:
             self.clear()
