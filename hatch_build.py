@@ -30,7 +30,7 @@ MODULES = {
         "engine/engine engine/facts engine/histories engine/images engine/intake engine/judging engine/names engine/owned "
         "engine/publishing engine/stats state/layout"
     ),
-    "headwater_schemas": "deltas ids wire wire_delta",
+    "headwater_schemas": "deltas ids walker wire wire_delta",
 }
 GROUP = "headwater"
 SUFFIX = str(sysconfig.get_config_var("EXT_SUFFIX"))

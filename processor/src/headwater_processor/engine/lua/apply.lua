@@ -44,19 +44,33 @@ local function above(a, b) -- unsigned bytes; < on strings follows the server's 
   return #a > #b
 end
 
--- The merge law of core/lattice.py for records of `n` doubles and a payload.
+-- The merge law of core/lattice.py for records of `n` doubles and a payload. Mostly one of the two is above the other in
+-- everything, and is kept as it is.
+local function payload_of_first(size, a, b, old, new)
+  if b > a then return new:sub(size + 1) end
+  if a > b then return old:sub(size + 1) end
+  local p, q = old:sub(size + 1), new:sub(size + 1)
+  return above(q, p) and q or p
+end
+
 local function merged(fmt, n, old, new)
-  local o, w = { sunpack(fmt, old) }, { sunpack(fmt, new) }
-  local size = n * 8
-  local payload
-  if o[1] == w[1] then
-    local a, b = old:sub(size + 1), new:sub(size + 1)
-    payload = above(b, a) and b or a
-  elseif w[1] > o[1] then
-    payload = new:sub(size + 1)
-  else
-    payload = old:sub(size + 1)
+  if old == new then return old end
+  if n == 1 then
+    local a = sunpack(fmt, old)
+    local b = sunpack(fmt, new)
+    if b > a then return new end
+    if a > b then return old end
+    return old:sub(1, 8) .. payload_of_first(8, a, b, old, new)
+  elseif n == 4 then
+    local a1, a2, a3, a4 = sunpack(fmt, old)
+    local b1, b2, b3, b4 = sunpack(fmt, new)
+    if b1 > a1 and b2 >= a2 and b3 >= a3 and b4 >= a4 then return new end
+    if a1 > b1 and a2 >= b2 and a3 >= b3 and a4 >= b4 then return old end
+    return spack(fmt, math.max(a1, b1), math.max(a2, b2), math.max(a3, b3), math.max(a4, b4))
+      .. payload_of_first(32, a1, b1, old, new)
   end
+  local o, w = { sunpack(fmt, old) }, { sunpack(fmt, new) }
+  local payload = payload_of_first(n * 8, o[1], w[1], old, new)
   for i = 1, n do if o[i] > w[i] then w[i] = o[i] end end
   return spack(fmt, unpk(w, 1, n)) .. payload
 end
