@@ -17,6 +17,7 @@ from confluent_kafka.admin._config import ConfigResource
 from tests.support.services import KafkaService
 
 from headwater.runtime.models import KafkaSettings
+from headwater_processor.adapters.events_topic import EventsTopic, TopicFacts
 from headwater_processor.local.demo_cli import POLICIES
 from headwater_processor.local.launch import create_topics, local_topics, publish_policies
 from headwater_processor.local.services import ServiceError, start_broker, start_kept, start_redis
@@ -62,6 +63,18 @@ def test_the_embedded_broker_has_the_topics_and_keeps_records() -> None:
     finally:
         broker.process.stop()
     assert not alive(broker.process.pid)
+
+
+def test_the_embedded_broker_is_not_waited_for_because_of_ids_that_it_has_not() -> None:
+    broker = start_broker({"lineage.events": 3})
+    try:
+        began = time.monotonic()
+        found = EventsTopic({"bootstrap.servers": broker.bootstrap}, "lineage.events").look()
+        took_s = time.monotonic() - began
+    finally:
+        broker.process.stop()
+    assert found == TopicFacts(3, "")
+    assert took_s < DEADLINE_S / 4
 
 
 def test_the_embedded_redis_never_evicts_and_ends_when_told(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""A real Apache Kafka (KRaft, one node) on a local JVM, from jars that Maven resolves once into a cache."""
+"""A real Apache Kafka (KRaft, one node or some) on a local JVM, from jars that Maven resolves once into a cache."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -10,11 +11,13 @@ import subprocess
 import tempfile
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from confluent_kafka import ElectionType, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
-from tests.support.processes import ChildServer, free_port, port_answers
+from confluent_kafka.admin._metadata import ClusterMetadata, PartitionMetadata
+from tests.support.processes import ChildServer, free_port, port_answers, wait_until
 
 _REPO = Path(__file__).resolve().parents[2]
 _POM = Path(__file__).parent / "kafka" / "pom.xml"
@@ -45,6 +48,19 @@ SERVER_SETTINGS: Mapping[str, str] = {
     "log.retention.check.interval.ms": "1000",
     "log.segment.delete.delay.ms": "1000",
     "controlled.shutdown.enable": "false",
+}
+
+
+# Every topic on every node and written on two of three, and a dead node is noticed in three seconds instead of nine.
+CLUSTER_SETTINGS: Mapping[str, str] = {
+    "default.replication.factor": "3",
+    "offsets.topic.replication.factor": "3",
+    "transaction.state.log.replication.factor": "3",
+    "share.coordinator.state.topic.replication.factor": "3",
+    "min.insync.replicas": "2",
+    "unclean.leader.election.enable": "false",
+    "broker.heartbeat.interval.ms": "500",
+    "broker.session.timeout.ms": "3000",
 }
 
 
@@ -87,14 +103,29 @@ def _resolve(jars: Path) -> None:
     unfinished.rename(jars)
 
 
+def new_cluster_id() -> str:
+    """An id for the storage of a cluster. One that begins with a dash would be taken for an option."""
+    return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
+
+
 class KafkaServer:
     """One broker on fixed ports and one data folder, so that it can be stopped, killed and started again.
 
     `settings` are added to server.properties. `keep=True` leaves the folder (data and log) after `close`.
+    `controller_port` and `cluster_id` are chosen by who starts several.
     """
 
-    def __init__(self, settings: Mapping[str, str] | None = None, *, heap_mib: int = 512) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str] | None = None,
+        *,
+        heap_mib: int = 512,
+        controller_port: int | None = None,
+        cluster_id: str | None = None,
+    ) -> None:
         self.port = free_port()
+        self._controller_port = controller_port or free_port()
+        self._cluster_id = cluster_id or new_cluster_id()
         self.folder = Path(tempfile.mkdtemp(prefix="headwater-kafka-"))
         self.keep = False
         self._properties = self.folder / "server.properties"
@@ -117,9 +148,16 @@ class KafkaServer:
 
     def start(self) -> None:
         """Start, or start again with the same port and data, and wait until it answers. RuntimeError if it does not."""
+        self._start(self._ready)
+
+    def launch(self) -> None:
+        """Start, and do not wait until it answers: one of several does only when there are enough of them."""
+        self._start(lambda: True)
+
+    def _start(self, ready: Callable[[], bool]) -> None:
         if not self._formatted:
             self._format()
-        self._process.start(self._ready, within_s=90)
+        self._process.start(ready, within_s=90)
 
     def stop(self) -> None:
         """Orderly end; the data stay."""
@@ -155,7 +193,7 @@ class KafkaServer:
         self.close()
 
     def _write_properties(self, settings: Mapping[str, str]) -> None:
-        controller = free_port()
+        controller = self._controller_port
         own = {
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
@@ -173,10 +211,8 @@ class KafkaServer:
         return [java, *heap, "-Dorg.slf4j.simpleLogger.defaultLogLevel=info", "-cp", f"{kafka_jars()}/*"]
 
     def _format(self) -> None:
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        # A cluster id that begins with a dash would be taken for an option.
-        cluster = cluster.replace("-", "A")
-        command = [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)]
+        tool = [*self._java, "kafka.tools.StorageTool", "format"]
+        command = [*tool, "-t", self._cluster_id, "-c", str(self._properties)]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"Kafka could not format its storage: {done.stdout.strip()[-1000:]}")
@@ -190,3 +226,75 @@ class KafkaServer:
             return bool(admin.list_topics(timeout=5).brokers)
         except Exception:  # noqa: BLE001 - not ready yet, whatever the client says
             return False
+
+
+class KafkaCluster:
+    """Three nodes, each broker and controller; any one of them may be hurt. Every topic is on all of them."""
+
+    def __init__(self, *, heap_mib: int = 256) -> None:
+        controllers = {node: free_port() for node in (1, 2, 3)}
+        voters = ",".join(f"{node}@127.0.0.1:{port}" for node, port in controllers.items())
+        cluster_id = new_cluster_id()
+        self.nodes: dict[int, KafkaServer] = {}
+        for node, port in controllers.items():
+            own = {**CLUSTER_SETTINGS, "node.id": str(node), "controller.quorum.voters": voters}
+            self.nodes[node] = KafkaServer(own, heap_mib=heap_mib, controller_port=port, cluster_id=cluster_id)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """All nodes."""
+        return ",".join(node.bootstrap_servers for node in self.nodes.values())
+
+    def start(self) -> None:
+        """Start all, and wait until each knows of all. RuntimeError or TimeoutError if that does not happen."""
+        for node in self.nodes.values():
+            node.launch()
+        wait_until(lambda: self._brokers() == len(self.nodes), within_s=120, what="a cluster of all nodes", pause_s=0.5)
+
+    def leader(self, topic: str, partition: int) -> int:
+        """The node that leads a partition; -1 for none, or while nobody tells."""
+        found = self._partitions(topic).get(partition)
+        return found.leader if found is not None else -1
+
+    def in_sync(self, topic: str) -> bool:
+        """Whether every partition is on every node."""
+        partitions = self._partitions(topic).values()
+        return bool(partitions) and all(len(found.isrs) == len(self.nodes) for found in partitions)
+
+    def prefer(self, topic: str) -> None:
+        """Give every partition back to the node that leads it by preference; harmless where that is so already."""
+        asked = [TopicPartition(topic, partition) for partition in self._partitions(topic)]
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+        admin.elect_leaders(ElectionType.PREFERRED, asked).result(30)
+
+    def close(self) -> None:
+        """Stop all and remove their folders."""
+        for node in self.nodes.values():
+            node.close()
+
+    def _partitions(self, topic: str) -> dict[int, PartitionMetadata]:
+        metadata = self._metadata()
+        return metadata.topics[topic].partitions if metadata is not None else {}
+
+    def _brokers(self) -> int:
+        metadata = self._metadata()
+        return len(metadata.brokers) if metadata is not None else 0
+
+    def _metadata(self) -> ClusterMetadata | None:
+        """As a node that answers knows it; None if the one that was asked does not."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+        with contextlib.suppress(KafkaException):
+            found: ClusterMetadata = admin.list_topics(timeout=5)
+            return found
+        return None
+
+    def __enter__(self) -> KafkaCluster:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

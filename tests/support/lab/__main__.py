@@ -29,7 +29,9 @@ def main() -> int:
             outcome = run_schedule(schedule, kafka, folder / str(seed), asked.redis)
             outcomes.append(outcome)
             verdict = "holds" if outcome.good else "BROKEN"
-            say(f"  {verdict} after {outcome.seconds:.0f} s ({len(outcomes)} of {asked.runs})")
+            say(
+                f"  {verdict} after {outcome.seconds:.0f} s ({len(outcomes)} of {asked.runs}); ledger: {outcome.ledger}"
+            )
             for fault in outcome.faults:
                 say("  | " + fault.replace("\n", "\n  | "))
     say(table(outcomes))

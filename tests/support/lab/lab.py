@@ -21,6 +21,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 from tests.support.kafka_server import KafkaServer
+from tests.support.lab.ledger import Ledger, missed
 from tests.support.lab.schedule import PROTOCOLS, Schedule, Step
 from tests.support.oracle.drive import POLICIES, Run
 from tests.support.oracle.generator import Generator
@@ -48,6 +49,8 @@ class Outcome:
     reached: dict[str, bool] = field(default_factory=dict)
     """Each step, and whether it took place: a point may not be passed so often."""
     seconds: float = 0.0
+    ledger: str = ""
+    """How much the ledger of the outboxes heard."""
 
     @property
     def good(self) -> bool:
@@ -109,6 +112,7 @@ class Lab:
         self.stream = Stream(self.run, schedule)
         self.found: list[str] = []
         self.rolled_back = False
+        self.ledger = Ledger(own_redis.port, domain)
         self._pool = ThreadPoolExecutor(1)
         self._streaming: Future[None] | None = None
 
@@ -119,6 +123,7 @@ class Lab:
         began = time.monotonic()
         outcome = Outcome(self.schedule)
         try:
+            self.ledger.start()
             self.run.create_topics(PARTITIONS)
             self.stream.preload()
             for _ in range(self.schedule.workers):
@@ -135,7 +140,9 @@ class Lab:
             for worker in self.workers():
                 worker.kill()
             self._pool.shutdown(wait=False, cancel_futures=True)
+            self.ledger.close()
         self._read_logs()
+        outcome.ledger = str(self.ledger)
         outcome.faults = self.found
         outcome.seconds = time.monotonic() - began
         return outcome
@@ -160,6 +167,7 @@ class Lab:
         told = differences(self.run, rolled_back=self.rolled_back)
         if told:
             self.found.append(told)
+        self.found += missed(self.ledger, self.run.where)
 
     def _member(self) -> WorkerProcess:
         """A worker that lives and has joined. One that found its services away at its start has said so and ended, as it
@@ -408,12 +416,14 @@ def _has_state(lab: Lab) -> bool:
 def _roll_back(lab: Lab, step: Step) -> bool:
     wait_until(lambda: _has_state(lab), within_s=90, what="state of every partition")
     with lab.redis.client() as client:
+        saved_us = time.time_ns() // 1000
         client.save()
     old = lab.redis.folder / "dump.rdb"
     kept = old.with_suffix(".kept")
     shutil.copy(old, kept)
     time.sleep(0.5 + 2 * step.seconds)
     lab.redis.kill()
+    lab.ledger.set_back(saved_us, time.time_ns() // 1000)
     shutil.copy(kept, old)
     lab.redis.start()
     lab.rolled_back = True
@@ -436,7 +446,7 @@ until (now[1] - began[1]) * 1000000 + now[2] - began[2] > 2000000
 
 def _busy_redis(lab: Lab, _step: Step) -> bool:
     with lab.redis.client() as client:
-        client.config_set("busy-reply-threshold", 200)
+        client.config_set("lua-time-limit", 200)  # the name that Redis before 7.0 knows, and all after it
         with contextlib.suppress(redis.ResponseError):
             client.eval(_BUSY_FOR_2_S, 0)
     return True

@@ -24,6 +24,8 @@ SHARDS: Final = 16
 POLICIES: Final = 20
 """The most used datasets have a freshness target."""
 COMPACTED: Final = {"cleanup.policy": "compact"}
+TABLES: Final = ("schemas", "policies")
+"""Topics that every worker reads whole."""
 
 
 @dataclass(slots=True)
@@ -35,14 +37,21 @@ class Run:
     settings: dict[str, str] = field(default_factory=dict)
     workers: list[ChildServer] = field(default_factory=list)
 
+    def topics(self, partitions: int) -> dict[str, int]:
+        """All topics of the domain and their partitions, so many of the events."""
+        counts = {"events": partitions, "deltas": 4, "alerts": 2, "late": 2, "deadletter": 2}
+        return {f"{self.where.prefix}{name}": count for name, count in {**counts, **dict.fromkeys(TABLES, 1)}.items()}
+
     def create_topics(self, partitions: int) -> None:
-        """All topics of the domain; old timestamps are kept."""
+        """All topics of the domain, and what is in them from the beginning; old timestamps are kept."""
+        tables = {f"{self.where.prefix}{name}" for name in TABLES}
+        for topic, count in self.topics(partitions).items():
+            create_topic(self.where.bootstrap, topic, count, COMPACTED if topic in tables else None)
+        self.fill_tables()
+
+    def fill_tables(self) -> None:
+        """The writers' schemas and the policies."""
         prefix, bootstrap = self.where.prefix, self.where.bootstrap
-        create_topic(bootstrap, self.where.events, partitions)
-        for name, count in (("deltas", 4), ("alerts", 2), ("late", 2), ("deadletter", 2)):
-            create_topic(bootstrap, f"{prefix}{name}", count)
-        for name in ("schemas", "policies"):
-            create_topic(bootstrap, f"{prefix}{name}", 1, COMPACTED)
         produce(bootstrap, f"{prefix}schemas", [record for _, record in schema_records()])
         # Targets that old events cannot meet, so that there is something to alert about.
         produce(bootstrap, f"{prefix}policies", policy_records([spellings(number)[0] for number in range(POLICIES)]))

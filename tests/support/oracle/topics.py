@@ -20,6 +20,9 @@ _PASSING: Final = frozenset(
     {
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._TRANSPORT,
         KafkaError._TIMED_OUT,
@@ -112,10 +115,10 @@ def _message(raw: Any) -> Message:
 
 
 def create_topic(bootstrap: str, topic: str, partitions: int, config: dict[str, str] | None = None) -> None:
-    """A topic that keeps old timestamps. Raises KafkaException."""
+    """A topic that keeps old timestamps, on as many brokers as they think right. Raises KafkaException."""
     settings = {"retention.ms": "-1", "message.timestamp.type": "CreateTime"} | (config or {})
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.create_topics([NewTopic(topic, partitions, 1, config=settings)])[topic].result(30)
+    admin.create_topics([NewTopic(topic, partitions, config=settings)])[topic].result(30)
 
 
 def configure_topic(bootstrap: str, topic: str, settings: Mapping[str, str]) -> None:

@@ -40,10 +40,11 @@ class EventsTopic:
         found = metadata.topics[self._topic]
         if found.error is not None:
             return TopicFacts(0)
-        return TopicFacts(len(found.partitions), self._id() if metadata.controller_id >= 0 else "")
+        return TopicFacts(len(found.partitions), self._id() if metadata.controller_id in metadata.brokers else "")
 
     def _id(self) -> str:
-        """Only a controller is asked for ids; a cluster without one (librdkafka's own, of `headwater up`) has none."""
+        """Only a controller is asked for ids. A cluster without one has none: librdkafka's own, of `headwater up`, names one
+        (0) that is none of its brokers, and the client would wait for it in vain, with every take-over."""
         (future,) = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=_ASK_S).values()
         try:
             ident = future.result(_ASK_S + 1.0).topic_id

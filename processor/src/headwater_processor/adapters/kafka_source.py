@@ -206,7 +206,7 @@ class KafkaSource:
 
     def _run(self) -> None:
         try:
-            consumer = Consumer(self._config)
+            consumer = Consumer({**self._config, "on_commit": self._on_commit})
             self._consumer = consumer
             consumer.subscribe(
                 [self._topic],
@@ -511,6 +511,12 @@ class KafkaSource:
             return
         for each in offsets:
             self._committed[each.partition] = each.offset
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        """How a commit ended that was not waited for: what was refused is committed again, though nothing more may come."""
+        for each in partitions:
+            if error is not None or each.error is not None:
+                self._committed.pop(each.partition, None)
 
     def _leave(self, consumer: Consumer) -> None:
         self._host.release(set(self._assigned))
