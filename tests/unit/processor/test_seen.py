@@ -179,3 +179,21 @@ def test_whoever_does_not_know_the_secret_cannot_choose_pairs_that_collide() -> 
 
 def test_no_ids_have_no_hashes() -> None:
     assert len(hash_ids(b"", SECRET)) == 0
+
+
+@pytest.mark.parametrize("hot", [0, 300])
+def test_ids_admitted_as_an_array_are_those_admitted_one_by_one(hot: int) -> None:
+    rng = random.Random(hot)
+    many, alone = SeenBucket(), set[int]()
+    many.hot = {rng.randrange(2_000) for _ in range(hot)}
+    alone |= many.hot
+    for _ in range(20):
+        batch = [rng.randrange(2_000) for _ in range(600)]  # many come twice, within a batch and before
+        verdicts, added = many.admit_many(np.array(batch, np.uint64))
+        wanted = []
+        for value in batch:
+            wanted.append(int(value not in alone))
+            alone.add(value)
+        assert verdicts == wanted
+        assert added.tolist() == sorted(value for value, new in zip(batch, wanted, strict=True) if new)
+    assert len(many) == len(alone)
