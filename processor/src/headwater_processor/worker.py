@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from confluent_kafka import KafkaException
 
 from headwater.errors import HeadwaterError
 from headwater_processor.adapters.events_topic import EventsTopic
-from headwater_processor.adapters.kafka_source import Begin, KafkaSource
+from headwater_processor.adapters.kafka_source import Begin, KafkaSource, Loading
 from headwater_processor.adapters.letters import KafkaLetters
 from headwater_processor.adapters.publisher import KafkaPublisher
 from headwater_processor.adapters.redis_store import RedisStore
@@ -33,15 +34,17 @@ from headwater_processor.core.decode import BatchDecoder
 from headwater_processor.core.judge_settings import JudgeSettings
 from headwater_processor.core.plan import PartitionPlanner, Rules
 from headwater_processor.core.policies import compile_policies
+from headwater_processor.core.seen import Seen
 from headwater_processor.engine.engine import Engine, Limits, refusal_is_foreign
 from headwater_processor.engine.follow import Follower
 from headwater_processor.engine.intake import Poll
+from headwater_processor.engine.loading import Load, Loader
 from headwater_processor.engine.outstanding import PollsOut
 from headwater_processor.engine.owned import Owned
 from headwater_processor.engine.proofs import Prover
 from headwater_processor.engine.shards import Shards, ShardSettings
 from headwater_processor.engine.stats import EngineStats
-from headwater_processor.ports import EmptyStateError, TopicChangedError
+from headwater_processor.ports import EmptyStateError, Fence, TopicChangedError
 from headwater_schemas.codec import decode_policy
 from headwater_schemas.policies import Policy
 from headwater_schemas.registry import RegistryStore, SchemaStore, registry_client
@@ -58,6 +61,7 @@ two heartbeats have to stay below the whole, so that a worker that was declared 
 HEARTBEAT_S: Final = 6.0
 """The longest between two heartbeats: 3 s by default, 5 s by the broker's word under KIP-848."""
 FOREIGN_WAIT_S: Final = 1.0
+LOAD_AGAIN_S: Final = 0.5
 TOPIC_WATCH_S: Final = 5.0
 STUCK_S: Final = 30.0
 """A loop that has not moved for this long hangs: all of them move several times a second, or while they wait."""
@@ -113,6 +117,7 @@ class Worker:
             config.redis_client(), config.domain, shards=rules.shards, closed_runs_max=rules.closed_runs_max,
             horizon_us=rules.horizon_us,
         )  # fmt: skip
+        self._loader = Loader(self._owner_store.load_seen)
         self.schema_store = SchemaStore()
         self.registry = RegistryStore(registry_client(config.registry)) if config.registry else None
         self.schemas = WaitingSchemas(
@@ -200,7 +205,7 @@ class Worker:
         with self._lock:  # a SIGTERM may come while all this is made: then nothing of it begins
             if self._stopping:
                 return
-            for part in (self.engine, self.shards, self.follower, self.prover, self.source):
+            for part in (self.engine, self.shards, self.follower, self.prover, self._loader, self.source):
                 part.start()
             self._started = True
         _name_threads()
@@ -215,6 +220,7 @@ class Worker:
         self.source.close(15.0)
         self.letters.closing = True
         self.store.closing = True
+        self._loader.close(1.0)
         self.engine.close(5.0)
         self.prover.close()
         self.shards.close(5.0)
@@ -262,7 +268,7 @@ class Worker:
         """What ended a thread that must not end."""
         if not self._started:
             return None
-        return self.engine.failed or self.shards.failed or self.source.failed
+        return self.engine.failed or self.shards.failed or self.source.failed or self._loader.failed
 
     # ---- polls -----------------------------------------------------------------------------------------------------
 
@@ -311,7 +317,7 @@ class Worker:
 
     # ---- ownership (poll thread) -----------------------------------------------------------------------------------
 
-    def take_over(self, partition: int, begin: Begin, session: int) -> Owned | str:
+    def take_over(self, partition: int, begin: Begin, session: int) -> Owned | Loading | str:
         """See kafka_source.Host."""
         begin_at: int | None = begin.low
         if begin.committed > begin.low and self.config.on_empty_state == "stop":
@@ -331,15 +337,24 @@ class Worker:
             return self._stop(partition, fence.stopped, known=True)
         self._held.discard(partition)
 
+        if not fence.buckets:
+            return self._own(fence, session, Seen())
+        wanted = partial(self.source.is_loading, partition, session)
+        load = Load(fence, wanted, partial(self._loaded, fence, session))
+        return Loading(fence.next, partial(self._loader.load, load))
+
+    def _own(self, fence: Fence, session: int, seen: Seen) -> Owned:
         def load(planner: PartitionPlanner) -> None:
-            for name in fence.buckets:
-                number = int(name.lstrip("F"))
-                bucket = planner.seen.future_bucket(number) if name[0] == "F" else planner.seen.bucket(number)
-                for piece in self._owner_store.load_seen(partition, name):
-                    bucket.load(piece)
-                planner.seen.total += len(bucket)
+            planner.seen = seen
 
         return self.engine.own(fence, session, load)
+
+    def _loaded(self, fence: Fence, session: int, seen: Seen | None) -> None:
+        """The loader is done with a partition; None: it could not read its ids."""
+        if seen is None:
+            self.source.take_again(fence.partition, session, LOAD_AGAIN_S)
+        else:
+            self.source.loaded(fence.partition, session, lambda: self._own(fence, session, seen))
 
     def _stop(self, partition: int, reason: str, *, known: bool = False) -> str:
         """Remember that a partition stands still, and tell whoever reads the log what helps; the reason is logged by who asked."""

@@ -63,11 +63,21 @@ class Begin:
     high: int
 
 
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """A partition that is ours, but is not read yet: what has to be known of it is on its way (`KafkaSource.loaded`)."""
+
+    next: int
+    """The offset to begin with."""
+    start: Callable[[], None]
+    """Have it brought. Called when the partition counts as one that waits for it."""
+
+
 class Host(Protocol):
     """What the source needs from the worker. All but `deliver` are called on the poll thread."""
 
-    def take_over(self, partition: int, begin: Begin, session: int) -> Owned | str:
-        """Own a partition, or the reason why it stays stopped."""
+    def take_over(self, partition: int, begin: Begin, session: int) -> Owned | Loading | str:
+        """Own a partition, at once or later, or the reason why it stays stopped."""
 
     def release(self, partitions: set[int]) -> None:
         """Before partitions go: finish what is under way, within a short deadline."""
@@ -123,6 +133,7 @@ class KafkaSource:
         self._positions: dict[int, _Position] = {}
         self._assigned: set[int] = set()
         self._stopped: dict[int, str] = {}
+        self._loading: set[int] = set()
         self._committed: dict[int, int] = {}
         self._session = 0
         self._halt = threading.Event()
@@ -151,7 +162,10 @@ class KafkaSource:
 
     def reset(self, owned: Owned, delay_s: float) -> None:
         """An ownership ended: take the partition over again after a moment, if it is still ours by then."""
-        partition, session = owned.fence.partition, owned.epoch_session
+        self.take_again(owned.fence.partition, owned.epoch_session, delay_s)
+
+    def take_again(self, partition: int, session: int, delay_s: float) -> None:
+        """The same, by the session under which it was owned."""
 
         def again() -> None:
             position = self._positions.get(partition)
@@ -159,6 +173,22 @@ class KafkaSource:
                 self._retries.append((time.monotonic() + delay_s, partition))
 
         self.call(again)
+
+    def is_loading(self, partition: int, session: int) -> bool:
+        """Whether a partition still waits to be known, under this session."""
+        position = self._positions.get(partition)
+        return partition in self._loading and position is not None and position.session == session
+
+    def loaded(self, partition: int, session: int, own: Callable[[], object]) -> None:
+        """What was on its way is there: own the partition and read it, if it is still ours."""
+
+        def go_on() -> None:
+            if self.is_loading(partition, session):
+                self._loading.discard(partition)
+                own()
+                self._regulate({partition})
+
+        self.call(go_on)
 
     def stop_partition(self, owned: Owned, reason: str) -> None:
         """Read no more of a partition until an operator says so."""
@@ -321,7 +351,7 @@ class KafkaSource:
 
     def _part(self, partition: int, records: list[Message]) -> PartBatch | None:
         position = self._positions.get(partition)
-        if position is None or partition in self._stopped or partition not in self._assigned:
+        if position is None or partition not in self._assigned or self._stands(partition):
             return None
         first = records[0].offset() or 0
         if first < position.next:  # older than the seek: records that were on their way
@@ -394,7 +424,13 @@ class KafkaSource:
                 log.warning("cannot take partition %d over yet: %s", partition, error)
                 time.sleep(wait_s)
                 wait_s = min(2.0, wait_s * 2)
-        if isinstance(taken, str):
+        self._loading.discard(partition)
+        if isinstance(taken, Loading):
+            self._stopped.pop(partition, None)
+            self._loading.add(partition)
+            self._positions[partition] = _Position(self._session, taken.next)
+            taken.start()
+        elif isinstance(taken, str):
             self._stopped[partition] = taken
             self._positions[partition] = _Position(self._session, max(committed, low))
             log.error("partition %d is stopped: %s", partition, taken)
@@ -441,6 +477,7 @@ class KafkaSource:
         for partition in gone:
             self._positions.pop(partition, None)
             self._stopped.pop(partition, None)
+            self._loading.discard(partition)
             self._committed.pop(partition, None)
 
     def _take_again(self, now: float) -> None:
@@ -475,12 +512,15 @@ class KafkaSource:
         self._retries.append((time.monotonic() + 0.5, partition))
 
     def _regulate(self, partitions: set[int]) -> None:
-        """Pause what is stopped, or waits for room with all others; resume the rest, whatever it was before."""
-        still = {p for p in partitions if self._paused_all or p in self._stopped}
+        """Pause what stands, or waits for room with all others; resume the rest, whatever it was before."""
+        still = {p for p in partitions if self._paused_all or self._stands(p)}
         if still:
             self._consumer.pause([TopicPartition(self._topic, p) for p in still])
         if partitions - still:
             self._consumer.resume([TopicPartition(self._topic, p) for p in partitions - still])
+
+    def _stands(self, partition: int) -> bool:
+        return partition in self._stopped or partition in self._loading
 
     def _pause_all(self) -> None:
         if not self._paused_all and self._assigned:

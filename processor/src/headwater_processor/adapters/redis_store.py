@@ -34,8 +34,9 @@ from headwater_processor.ports import Applied, Call, EmptyStateError, Fence, Ref
 log = logging.getLogger(__name__)
 
 LAYOUT: Final = 1
-PIECE: Final = 512
-"""Elements of a seen log read at once: each holds the ids of a batch, up to 32 KB."""
+PIECE: Final = 64
+"""Elements of a seen log read at first: each holds the ids of a batch, up to 128 KB. Where they hold less, more are read."""
+PIECE_BYTES: Final = 8 * 1024 * 1024
 
 _PASSING: Final = (
     "LOADING",
@@ -186,14 +187,17 @@ class RedisStore:
 
     def load_seen(self, partition: int, bucket: str) -> Iterator[bytes]:
         """See StateStore."""
-        key, at = self.keys("s", partition, bucket), 0
+        key, at, count = self.keys("s", partition, bucket), 0, PIECE
         while True:
-            piece: Any = self._client.lrange(key, at, at + PIECE - 1)
+            found: Any = self._client.lrange(key, at, at + count - 1)
+            piece = b"".join(found)
             if piece:
-                yield b"".join(piece)
-            if len(piece) < PIECE:
+                yield piece
+            if len(found) < count:
                 return
-            at += PIECE
+            at += count
+            if len(piece) < PIECE_BYTES // 2:  # a quiet partition has a few ids an element
+                count *= 2
 
     def stop(self, fence: Fence, reason: str) -> bool:
         """Record that a partition stopped; False if somebody else owns it."""
