@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -12,7 +12,7 @@ from tests.support.services import KafkaService
 
 from headwater.runtime.kafka import consumer_config
 from headwater.runtime.models import KafkaSettings
-from headwater_processor.adapters.kafka_source import Begin, KafkaSource
+from headwater_processor.adapters.kafka_source import Begin, KafkaSource, Loading
 from headwater_processor.core.plan import Counters, Knowledge, PartitionPlanner, Rules
 from headwater_processor.engine.intake import Poll
 from headwater_processor.engine.owned import Owned
@@ -33,7 +33,7 @@ class Reader:
         self.next: dict[int, int] = {}
         self.owned: set[int] = set()
 
-    def take_over(self, partition: int, begin: Begin, session: int) -> Owned | str:
+    def take_over(self, partition: int, begin: Begin, session: int) -> Owned | Loading | str:
         at = self.next.setdefault(partition, begin.low)
         fence = Fence(partition, "e", "", "0", "0", at, -1, -1, Counters(), (), "", -1)
         return Owned(fence, PartitionPlanner(partition, Rules(), Knowledge(), (0, 0)), session)
@@ -123,6 +123,42 @@ def test_partitions_that_come_while_there_is_no_room_wait_with_the_others(kafka:
         assert source.polled == polled
         first.roomy = True
         wait_until(lambda: sum(first.next.values()) == RECORDS, within_s=30, what="everything is read")
+
+
+class Slow(Reader):
+    """A host that does not know one of the partitions at once."""
+
+    def __init__(self, slow: int) -> None:
+        super().__init__()
+        self.slow = slow
+        self.begun: list[tuple[int, Callable[[], object]]] = []
+
+    def take_over(self, partition: int, begin: Begin, session: int) -> Owned | Loading | str:
+        owned = super().take_over(partition, begin, session)
+        if partition != self.slow:
+            return owned
+        return Loading(self.next[partition], lambda: self.begun.append((session, lambda: owned)))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_partition_that_is_not_known_yet_waits_while_the_others_are_read(kafka: KafkaService, protocol: str) -> None:
+    topic = kafka.create_topic(kafka.unique("loading"), PARTITIONS)
+    host = Slow(slow=1)
+    produce(kafka, topic)
+    others = RECORDS - RECORDS // PARTITIONS
+    with reading(kafka, topic, host, protocol) as source:
+        wait_until(lambda: sum(host.next.values()) == others, within_s=30, what="the others are read")
+        ((session, own),) = host.begun
+        assert source.is_loading(host.slow, session)
+        assert host.next[host.slow] == 0
+        source.loaded(host.slow, session - 1, own)  # of an ownership before: nobody waits for that any more
+        source.call(lambda: None).result(10)
+        assert source.is_loading(host.slow, session)
+        source.take_again(host.slow, session, 0.0)
+        wait_until(lambda: len(host.begun) == 2, within_s=30, what="it is taken over again, as it could not be read")
+        session, own = host.begun[1]
+        source.loaded(host.slow, session, own)
+        wait_until(lambda: sum(host.next.values()) == RECORDS, within_s=30, what="everything is read")
 
 
 class Stateless(Reader):
