@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from headwater_processor.core.seen import HOT_MAX, Seen, SeenBucket, hash_ids
+from headwater_processor.core.seen import HOT_MAX, Seen, SeenBucket, hash_id, hash_ids
 
 SECRET = (0x0123456789ABCDEF, 0xFEDCBA9876543210)
 
@@ -197,3 +197,9 @@ def test_ids_admitted_as_an_array_are_those_admitted_one_by_one(hot: int) -> Non
         assert verdicts == wanted
         assert added.tolist() == sorted(value for value, new in zip(batch, wanted, strict=True) if new)
     assert len(many) == len(alone)
+
+
+def test_one_id_hashes_as_it_does_among_many() -> None:
+    rng = random.Random(7)
+    idents = [bytes(16), b"\xff" * 16, *(rng.randbytes(16) for _ in range(200))]
+    assert [hash_id(ident, SECRET) for ident in idents] == hash_ids(b"".join(idents), SECRET).tolist()

@@ -46,5 +46,5 @@ WORDS: Final[Mapping[str, str]] = {
     "processor.outbox_max": "Entries of an outbox above which the workers wait until it is published down to a quarter of that.",
     "processor.schema_wait_ms": "A record with an unknown schema waits so long for it, then goes to the dead letters.",
     "processor.batch_records": "Records of one poll, at most.",
-    "processor.batch_linger_ms": "A poll waits so long for more records.",
+    "processor.batch_linger_ms": "A poll waits so long for more records, up to five times as long when many come.",
 }  # fmt: skip

@@ -73,6 +73,11 @@ class Loading:
     """Have it brought. Called when the partition counts as one that waits for it."""
 
 
+LINGER_DOUBLES_AT: Final = 16
+"""Records of the poll before for which one lingers twice as long."""
+LINGER_GROWS_MAX: Final = 5.0
+
+
 class Host(Protocol):
     """What the source needs from the worker. All but `deliver` are called on the poll thread."""
 
@@ -134,6 +139,7 @@ class KafkaSource:
         self._assigned: set[int] = set()
         self._stopped: dict[int, str] = {}
         self._loading: set[int] = set()
+        self._came = 0  # records of the last poll
         self._committed: dict[int, int] = {}
         self._session = 0
         self._halt = threading.Event()
@@ -299,7 +305,8 @@ class KafkaSource:
                     self._host.deliver(poll)
 
     def _fetch(self, consumer: Consumer) -> list[Message]:
-        """Wait for the first record, then take what is there: nothing is waited for when there is little to do."""
+        """Wait for the first record, then take what is there and what comes within the linger. That grows with what came last: a
+        call costs much the same for one record as for ten of its partition, and there are many partitions."""
         first = consumer.poll(_IDLE_POLL_S)
         if first is None:
             return []
@@ -308,7 +315,9 @@ class KafkaSource:
         started = time.thread_time()
         messages = [first, *consumer.consume(self._batch_records - 1, 0.0)]
         if self._linger_s and len(messages) < self._batch_records // 16:
-            messages += consumer.consume(self._batch_records, self._linger_s)
+            linger_s = self._linger_s * min(LINGER_GROWS_MAX, 1.0 + self._came / LINGER_DOUBLES_AT)
+            messages += consumer.consume(self._batch_records, linger_s)
+        self._came = len(messages)
         good = [message for message in messages if message.error() is None]
         if len(good) != len(messages):
             for message in messages:

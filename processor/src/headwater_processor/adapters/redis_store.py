@@ -111,6 +111,7 @@ class RedisStore:
                          "ex", "al", "run")
         ]  # fmt: skip
         self._sharded = [key("o", s) for s in range(shards)] + [key("ro", s) for s in range(shards)]
+        self._keys_of: dict[int, list[bytes]] = {}
 
     # ---- the domain ------------------------------------------------------------------------------------------------
 
@@ -320,19 +321,25 @@ class RedisStore:
     def _commands(self, sha: str, call: Call) -> Iterator[tuple[Any, ...]]:
         """The pieces of a call: the last one alone moves the fence, and with it what belongs to it."""
         plan, fence, p = call.plan, call.fence, call.plan.partition
-        key = self.keys
-        keys = [key("f", p), *self._fixed, key("rc", p), key("sb", p), key("asof"), *self._sharded]
+        keys = self._keys_of.get(p)
+        if keys is None:
+            keys = self._keys_of[p] = self._apply_keys(p)
         held = (fence.epoch, fence.topic, fence.gen, plan.expected)
         own = (p, self._shards, plan.token, self._closed_runs_max, self._horizon_us)
         for blob in plan.blobs[:-1]:
             args = (*held, "", call.soft, plan.mx_us, plan.floor, *plan.counters, "", *own, blob, "", "")
             yield ("EVALSHA", sha, len(keys), *keys, *args)
-        lists = [key("s", p, bucket) for bucket in (*plan.buckets, *plan.dropped_buckets)]
+        lists = [self.keys("s", p, bucket).encode() for bucket in (*plan.buckets, *plan.dropped_buckets)]
         last = (
             *held, plan.next, call.soft, plan.mx_us, plan.floor, *plan.counters, call.as_of_us or "", *own, plan.blobs[-1],
             "\n".join(plan.buckets), "\n".join(plan.dropped_buckets), *plan.packed_ids,
         )  # fmt: skip
         yield ("EVALSHA", sha, len(keys) + len(lists), *keys, *lists, *last)
+
+    def _apply_keys(self, p: int) -> list[bytes]:
+        key = self.keys
+        keys = [key("f", p), *self._fixed, key("rc", p), key("sb", p), key("asof"), *self._sharded]
+        return [each.encode() for each in keys]
 
     def _load(self, name: str) -> str:
         sha = self._client.script_load(script(name))

@@ -66,6 +66,7 @@ class ShardStore:
         self._client = client
         self._shards = shards
         self._sha: dict[str, str] = {}
+        self._settled = [(self.keys("sf", s), self.keys("o", s), self.keys("dl", s)) for s in range(shards)]
 
     def acquire(self, shard: int) -> ShardFence:
         """Take a shard over."""
@@ -106,23 +107,15 @@ class ShardStore:
             return list(pipe.execute())
 
     def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        """See settle.lua; all shards of a round in one round trip. False: the shard has another owner."""
+        """See settle.lua; all shards of a round in one call. False: the shard has another owner."""
         if not settlements:
             return []
-        sha = self._sha.get("settle") or self._load("settle")
-        commands = [self._settle_command(sha, each) for each in settlements]
-        try:
-            return [bool(done) for done in self.many(commands)]
-        except NoScriptError:  # nothing of a settlement is harmed by doing it twice
-            sha = self._load("settle")
-            return [bool(done) for done in self.many([(command[0], sha, *command[2:]) for command in commands])]
-
-    def _settle_command(self, sha: str, each: Settlement) -> Command:
-        s = each.fence.shard
-        return (
-            "EVALSHA", sha, 4, self.keys("sf", s), self.keys("o", s), self.keys("dl", s), self.keys("jr"),
-            each.fence.epoch, each.trim, each.version, pack(list(each.wake)), pack(list(each.histories)),
-        )  # fmt: skip
+        keys: list[str] = [self.keys("jr")]
+        args: list[Any] = []
+        for each in settlements:
+            keys += self._settled[each.fence.shard]
+            args += (each.fence.epoch, each.trim, each.version, pack(list(each.wake)), pack(list(each.histories)))
+        return [bool(done) for done in self._eval("settle", keys, args)]
 
     def judge(self, fence: ShardFence, policy_version: int, writes: Writes) -> int:
         """See judge.lua: 1 done, 0 another owner, -1 judged by a newer policy."""

@@ -88,7 +88,7 @@ class Batch:
         """The ids that this batch adds to a bucket of the log."""
         if hashes:
             self.buckets.append(bucket)
-            self.packed_ids.append(np.array(hashes, "<u8").tobytes())
+            self.packed_ids.append(b"".join([value.to_bytes(8, "little") for value in hashes]))
 
     def seen_packed(self, bucket: str, hashes: npt.NDArray[np.uint64]) -> None:
         """The same for an array."""

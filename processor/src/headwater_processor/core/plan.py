@@ -21,7 +21,7 @@ from headwater_processor.core.batch import Batch
 from headwater_processor.core.decode import FEW, Columns
 from headwater_processor.core.knowledge import Knowledge
 from headwater_processor.core.plan_values import Counters, Plan, Rules
-from headwater_processor.core.seen import Seen, SeenBucket, hash_ids
+from headwater_processor.core.seen import Seen, SeenBucket, hash_id, hash_ids
 
 __all__ = ["Counters", "Knowledge", "PartitionPlanner", "Plan", "Rules"]
 
@@ -119,7 +119,7 @@ class PartitionPlanner:
         rules, counters = self.rules, self.counters
         late: list[tuple[int, int]] = []
         fresh: dict[str, list[int]] = {}
-        hashes: list[int] = hash_ids(b"".join(columns.ids), self.secret).tolist()
+        hashes = [hash_id(ident, self.secret) for ident in columns.ids]
         times: list[int] = columns.times.tolist()
         floor = self.floor
         for i, row in enumerate(columns.rows):

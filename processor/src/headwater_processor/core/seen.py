@@ -20,8 +20,9 @@ HOT_MAX: Final = 16_384
 FANOUT: Final = 8
 """A settled run is merged into the next one while it is at least 1/8 of it: every id is copied log8(n) times."""
 
-_M1: Final = np.uint64(0x9E3779B97F4A7C15)
-_M2: Final = np.uint64(0xD6E8FEB86659FD93)
+_MULTIPLIERS: Final = (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93)
+_M1: Final = np.uint64(_MULTIPLIERS[0])
+_M2: Final = np.uint64(_MULTIPLIERS[1])
 _S32: Final = np.uint64(32)
 _S29: Final = np.uint64(29)
 
@@ -51,6 +52,22 @@ def _first_of_equals(ordered: U64) -> npt.NDArray[np.bool_]:
     first[0] = True
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
     return first
+
+
+_MASK: Final = (1 << 64) - 1
+
+
+def hash_id(ident: bytes, secret: tuple[int, int]) -> int:
+    """The same of one id: for a few of them arrays cost more than they save."""
+    h = ((int.from_bytes(ident[:8], "little") ^ secret[0]) * _MULTIPLIERS[0]) & _MASK
+    h ^= h >> 32
+    h = (h * _MULTIPLIERS[1]) & _MASK
+    h ^= h >> 29
+    h = (h + (int.from_bytes(ident[8:], "little") ^ secret[1])) & _MASK
+    h = (h * _MULTIPLIERS[1]) & _MASK
+    h ^= h >> 29
+    h = (h * _MULTIPLIERS[0]) & _MASK
+    return h ^ (h >> 32)
 
 
 class SeenBucket:

@@ -1,20 +1,31 @@
--- After images are acknowledged: forget the names, remember the version, keep histories, wake who has to be judged.
--- KEYS 1 sf:s 2 o:s 3 dl:s 4 jr; ARGV 1 epoch 2 names entries to trim 3 version 4 msgpack [members to wake] 5 msgpack [job, history, …]
--- Returns 1, or 0 if the shard has another owner.
-if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
--- A Redis without memory refuses what may grow, command by command: asked with the first write, it refuses all or nothing.
-redis.call('HSET', KEYS[1], 'ver', ARGV[3])
-local wake, histories = cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[5])
-for lo = 1, #wake, 2000 do
-  local pairs_, k = {}, 0
-  for i = lo, math.min(lo + 1999, #wake) do
-    pairs_[k + 1], pairs_[k + 2] = 1, wake[i]
-    k = k + 2
+-- After images are acknowledged: forget the names, remember the version, keep histories, wake who has to be judged. For several
+-- shards at once, each under its own fence.
+-- KEYS 1 jr, then for each shard sf:s o:s dl:s
+-- ARGV for each shard: epoch, names entries to trim, version, msgpack [members to wake], msgpack [job, history, …]
+-- Returns for each shard 1, or 0 if it has another owner.
+local done = {}
+for at = 0, (#KEYS - 1) / 3 - 1 do
+  local sf, outbox, looks = KEYS[3 * at + 2], KEYS[3 * at + 3], KEYS[3 * at + 4]
+  local trim = tonumber(ARGV[5 * at + 2])
+  if redis.call('HGET', sf, 'epoch') ~= ARGV[5 * at + 1] then
+    done[at + 1] = 0
+  else
+    -- A Redis without memory refuses what may grow, command by command: asked with the first write, it refuses all or nothing.
+    redis.call('HSET', sf, 'ver', ARGV[5 * at + 3])
+    local wake, histories = cmsgpack.unpack(ARGV[5 * at + 4]), cmsgpack.unpack(ARGV[5 * at + 5])
+    for lo = 1, #wake, 2000 do
+      local pairs_, k = {}, 0
+      for i = lo, math.min(lo + 1999, #wake) do
+        pairs_[k + 1], pairs_[k + 2] = 1, wake[i]
+        k = k + 2
+      end
+      redis.call('ZADD', looks, 'LT', unpack(pairs_))
+    end
+    for lo = 1, #histories, 2000 do
+      redis.call('HSET', KEYS[1], unpack(histories, lo, math.min(lo + 1999, #histories)))
+    end
+    if trim > 0 then redis.call('LTRIM', outbox, trim, -1) end
+    done[at + 1] = 1
   end
-  redis.call('ZADD', KEYS[3], 'LT', unpack(pairs_))
 end
-for lo = 1, #histories, 2000 do
-  redis.call('HSET', KEYS[4], unpack(histories, lo, math.min(lo + 1999, #histories)))
-end
-if tonumber(ARGV[2]) > 0 then redis.call('LTRIM', KEYS[2], ARGV[2], -1) end
-return 1
+return done
