@@ -212,7 +212,9 @@ class Lab:
         """A worker that fails, and no other: it gets everything there is."""
         before = self.workers()
         failing = self.start(**more)
-        wait_until(lambda: failing.said("assigned [") or not failing.running, within_s=60, what="it is a member")
+        # It may pass its point, and freeze there, before it is a member: offsets are to be committed from the beginning.
+        here = ("assigned [", "failpoint ")
+        wait_until(lambda: any(map(failing.said, here)) or not failing.running, within_s=60, what="it is a member")
         for worker in before:
             self.leave(worker)
         return failing
