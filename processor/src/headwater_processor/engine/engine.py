@@ -30,8 +30,11 @@ log = logging.getLogger(__name__)
 POLLS_MAX: Final = 2
 """Polls that wait for the engine: one to plan while the next is fetched. More would only add latency."""
 
-BEHIND_RECORDS: Final = 2000
+BEHIND_RECORDS: Final = 8000
 """A poll of so many records was waiting for us: a backlog is being read."""
+BEHIND_STEADY: Final = (2000, 3)
+"""So is one when so many polls in a row have so many. One alone is what gathers in a short stall of a busy topic, and images
+that were held back for it would make the stall longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ class Engine:
         self._idle = threading.Condition()
         self._runner = threading.Thread(target=self._run, name="headwater-engine", daemon=True)
         self._outbox_full = False
+        self._large_polls = 0
         self._ended = False
         self.failed: BaseException | None = None
 
@@ -304,8 +308,10 @@ class Engine:
         self.stats.apply_s += time.thread_time() - started
         if longest > self._limits.outbox_max:
             self._outbox_full = True
+        records = sum([call.plan.records for call in pending.calls])
+        self._large_polls = self._large_polls + 1 if records >= BEHIND_STEADY[0] else 0
         if named:
-            self._on_named(sum(call.plan.records for call in pending.calls) >= BEHIND_RECORDS)
+            self._on_named(records >= BEHIND_RECORDS or self._large_polls >= BEHIND_STEADY[1])
         self._done()
 
     def _applied(self, owned: Owned, call: Call, outcome: Applied) -> None:
