@@ -45,7 +45,7 @@ def test_a_job_reads_its_inputs_and_writes_its_outputs() -> None:
     found = template(inputs=(use(ORDERS), use(USERS)), outputs=(use(DAILY),))
     assert found.edges == (edge_key(b"r", A, J), edge_key(b"r", U, J), edge_key(b"w", J, D))
     assert found.asserted == (A, U, D)
-    assert (found.read, found.written) == (frozenset({A, U}), frozenset({D}))
+    assert (found.read, found.written) == ((A, U), (D,))
     assert labels(found)[J] == b"jjobs\0flow"
     assert labels(found)[D] == b"dkafka://b1:9092\0daily"
 
@@ -71,13 +71,13 @@ def test_names_of_one_dataset_in_two_spellings_are_one_dataset() -> None:
 def test_direct_edges_are_stated_read_and_written_whoever_says_so() -> None:
     found = template(job=Name("", ""), edges=(DirectEdge(ORDERS, DAILY), DirectEdge(ORDERS, DAILY)))
     assert found.edges == (edge_key(b"d", A, D),)
-    assert (found.read, found.written, found.inputs, found.outputs) == (frozenset({A}), frozenset({D}), (), ())
+    assert (found.read, found.written, found.inputs, found.outputs) == ((A,), (D,), (), ())
 
 
 def test_a_dropped_output_is_named_and_not_asserted() -> None:
     found = template(outputs=(use(ORDERS, lifecycle=Lifecycle.DROP), use(DAILY)), emitter="ddl")
-    assert found.dropped == [A]
-    assert (found.outputs, found.asserted, found.written) == ((D,), (D,), frozenset({D}))
+    assert found.dropped == (A,)
+    assert (found.outputs, found.asserted, found.written) == ((D,), (D,), (D,))
     assert found.edges == (edge_key(b"w", J, D),)
     assert found.emits == (emitter_key("ddl") + D,)
     assert A in labels(found)
@@ -86,19 +86,19 @@ def test_a_dropped_output_is_named_and_not_asserted() -> None:
 
 def test_a_rename_retracts_the_previous_name_and_asserts_the_new_one() -> None:
     found = template(outputs=(use(DAILY, lifecycle=Lifecycle.RENAME, previous=ORDERS),))
-    assert found.renamed == [(A, D)]
+    assert found.renamed == ((A, D),)
     assert found.outputs == (D,)
     assert A in labels(found)
 
 
 def test_a_rename_without_a_previous_name_is_a_write() -> None:
     found = template(outputs=(use(DAILY, lifecycle=Lifecycle.RENAME),))
-    assert (found.renamed, found.outputs, found.lifecycle) == ([], (D,), False)
+    assert (found.renamed, found.outputs, found.lifecycle) == ((), (D,), False)
 
 
 def test_a_truncated_output_is_written() -> None:
     found = template(outputs=(use(DAILY, lifecycle=Lifecycle.TRUNCATE),))
-    assert (found.truncated, found.outputs, found.lifecycle) == ([D], (D,), True)
+    assert (found.truncated, found.outputs, found.lifecycle) == ((D,), (D,), True)
 
 
 @pytest.mark.parametrize("lifecycle", [Lifecycle.NONE, Lifecycle.CREATE, Lifecycle.ALTER, Lifecycle.OVERWRITE])
@@ -108,7 +108,7 @@ def test_other_changes_are_plain_writes(lifecycle: Lifecycle) -> None:
 
 def test_aliases_are_pairs_with_the_smaller_key_first_and_never_of_one_dataset() -> None:
     found = template(inputs=(use(ORDERS, aliases=(DAILY, ORDERS)),), outputs=(use(DAILY, aliases=(ORDERS,)),))
-    assert found.aliases == [min(A, D) + max(A, D)] * 2
+    assert found.aliases == (min(A, D) + max(A, D),) * 2
     assert found.asserted == (A, D)
 
 

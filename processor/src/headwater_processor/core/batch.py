@@ -349,7 +349,7 @@ class Batch:
                 know.pairs.add(pair)
                 out.ex += (b"0", pair)
 
-    def _settle_aliases(self, pairs: list[bytes], last: int, minute: int, out: _Writes) -> None:
+    def _settle_aliases(self, pairs: tuple[bytes, ...], last: int, minute: int, out: _Writes) -> None:
         """An alias is asserted as often as a dataset, and named once a minute."""
         aliases = self._know.aliases
         for pair in pairs:

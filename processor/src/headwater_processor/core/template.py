@@ -122,40 +122,44 @@ class Template:
 
     def _datasets(self, tail: Mapping[str, Any]) -> None:
         self.use_keys: list[bytes] = []  # by index of a measure: inputs, then outputs
-        self.aliases: list[bytes] = []
-        self.schema_versions: list[tuple[bytes, bytes]] = []
-        self.dropped: list[bytes] = []
-        self.truncated: list[bytes] = []
-        self.renamed: list[tuple[bytes, bytes]] = []
-        inputs = [self._use(use) for use in tail["inputs"]]
+        aliases: list[bytes] = []
+        versions: list[tuple[bytes, bytes]] = []
+        dropped: list[bytes] = []
+        truncated: list[bytes] = []
+        renamed: list[tuple[bytes, bytes]] = []
+        inputs = [self._use(use, aliases, versions) for use in tail["inputs"]]
         self.input_uses = len(inputs)
         outputs: list[bytes] = []
         for use in tail["outputs"]:
-            key = self._use(use)
+            key = self._use(use, aliases, versions)
             lifecycle = use["lifecycle"]
             if lifecycle == "DROP":
-                self.dropped.append(key)
+                dropped.append(key)
                 continue
             outputs.append(key)
             if lifecycle == "TRUNCATE":
-                self.truncated.append(key)
+                truncated.append(key)
             elif lifecycle == "RENAME" and use["previous_name"]:
-                self.renamed.append((self._dataset(use["previous_namespace"], use["previous_name"]), key))
+                renamed.append((self._dataset(use["previous_namespace"], use["previous_name"]), key))
+        # Tuples: an empty one takes no memory, and a worker keeps a hundred thousand templates.
+        self.aliases = tuple(aliases)
+        self.schema_versions = tuple(versions)
+        self.dropped, self.truncated, self.renamed = tuple(dropped), tuple(truncated), tuple(renamed)
         self.inputs: tuple[bytes, ...] = tuple(dict.fromkeys(inputs))
         self.outputs: tuple[bytes, ...] = tuple(dict.fromkeys(outputs))
         self.inputs_blob = b"".join(sorted(self.inputs))
         self.outputs_blob = b"".join(sorted(self.outputs))
-        self.lifecycle = bool(self.dropped or self.truncated or self.renamed)
+        self.lifecycle = bool(dropped or truncated or renamed)
 
-    def _use(self, use: Mapping[str, Any]) -> bytes:
+    def _use(self, use: Mapping[str, Any], aliases: list[bytes], versions: list[tuple[bytes, bytes]]) -> bytes:
         key = self._dataset(use["namespace"], use["name"])
         self.use_keys.append(key)
         if use["schema_version"]:
-            self.schema_versions.append((key, use["schema_version"].encode()))
+            versions.append((key, use["schema_version"].encode()))
         for alias in use["aliases"]:
             other = self._dataset(alias["namespace"], alias["name"])
             if other != key:
-                self.aliases.append(min(key, other) + max(key, other))
+                aliases.append(min(key, other) + max(key, other))
         return key
 
     def _edges(self, tail: Mapping[str, Any]) -> None:
@@ -171,8 +175,8 @@ class Template:
             read.append(source)
             written.append(target)
         self.edges: tuple[bytes, ...] = tuple(dict.fromkeys(edges))
-        self.read = frozenset(read)
-        self.written = frozenset(written)
+        self.read = self.inputs if len(read) == len(self.inputs) else tuple(dict.fromkeys(read))
+        self.written = self.outputs if len(written) == len(self.outputs) else tuple(dict.fromkeys(written))
         self.asserted: tuple[bytes, ...] = tuple(dict.fromkeys(read + written))
         emitter = self.emitter
         self.emits: tuple[bytes, ...] = tuple(emitter.key + key for key in self.outputs) if emitter is not None else ()

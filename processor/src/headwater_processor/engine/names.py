@@ -14,16 +14,14 @@ from headwater_schemas.wire_delta import free_text
 class Named:
     """A name, and what images show of it: encoded once, shown often."""
 
-    __slots__ = ("barred", "json", "name", "text", "wire", "wire_text")
+    __slots__ = ("barred", "name", "wire", "wire_text")
 
     def __init__(self, name: Name) -> None:
         self.name = name
-        self.text = str(name)
         self.barred = f"{name.namespace}|{name.name}"
         """As part of the key of an image."""
         self.wire = free_text(name.namespace) + free_text(name.name)
-        self.wire_text = free_text(self.text)
-        self.json = msgspec.json.encode(self.text)
+        self.wire_text = free_text(str(name))
 
 
 class NameBook:
@@ -63,9 +61,9 @@ class NameBook:
     def json(self, key: bytes) -> bytes:
         """The name as text, in JSON; the key as hex if it has none."""
         known = self.named(key)
-        return known.json if known is not None else b'"%b"' % key.hex().encode()
+        return msgspec.json.encode(str(known.name)) if known is not None else b'"%b"' % key.hex().encode()
 
     def text(self, key: bytes) -> str:
         """The name as text; the key as hex if it has none."""
         known = self.named(key)
-        return known.text if known is not None else key.hex()
+        return str(known.name) if known is not None else key.hex()
