@@ -32,7 +32,7 @@ demo: $(INSTALLED) ## Run the whole system on this machine and watch it live; Ct
 test: $(INSTALLED) ## Run the tests; ARGS="-k freshness" chooses, ARGS=--require-services allows no skip
 	@$(BIN)/python -m pytest $(ARGS)
 
-faults: $(INSTALLED) ## Kill, freeze, cut off; RUNS=100 SEED=1: seeded schedules of faults, half a minute each
+faults: $(INSTALLED) ## Kill, freeze, cut off; RUNS=100 SEED=1: seeded schedules of faults, 40 s each
 ifdef RUNS
 	@$(BIN)/python -m tests.support.lab --seed $(or $(SEED),1) --runs $(RUNS) $(ARGS)
 else
