@@ -22,6 +22,7 @@ import redis
 from confluent_kafka import KafkaException
 
 from headwater.errors import HeadwaterError
+from headwater_processor.adapters import heap
 from headwater_processor.adapters.events_topic import EventsTopic
 from headwater_processor.adapters.kafka_source import Begin, KafkaSource, Loading
 from headwater_processor.adapters.letters import KafkaLetters
@@ -63,6 +64,9 @@ HEARTBEAT_S: Final = 6.0
 FOREIGN_WAIT_S: Final = 1.0
 LOAD_AGAIN_S: Final = 0.5
 TOPIC_WATCH_S: Final = 5.0
+GIVE_BACK_EACH_RECORDS: Final = 200_000
+CALM_RECORDS: Final = 20_000
+"""Records within a second: with fewer nobody reads a backlog."""
 STUCK_S: Final = 30.0
 """A loop that has not moved for this long hangs: all of them move several times a second, or while they wait."""
 
@@ -134,6 +138,7 @@ class Worker:
         self._policy_version = -1
         self._last_applied: dict[int, int] = {}
         self._held: set[int] = set()
+        self._read_before = self._given_back_at = 0
         self._deliver: Callable[[Poll], None] = self.submit
         self._rebalanced: Callable[[set[int]], None] = lambda _partitions: None
         self._polls = PollsOut()
@@ -192,13 +197,14 @@ class Worker:
         )
         self.prover = Prover(
             config.client, self.topic, self._owner_store, self._owner_store.now_us, self.engine.owned, config.asof_interval_s,
-            self._why_standing, self._watch_topic, self._on_refused_proof,
+            self._why_standing, self._watch_each_second, self._on_refused_proof,
         )  # fmt: skip
         self.follower = Follower(
             {**config.client, "group.id": f"{config.group}-follow"},
             {self.topics["schemas"]: self._on_schema, self.topics["policies"]: self._on_policy},
             self._on_caught_up,
         )
+        heap.let_large_blocks_go()
         gc.collect()
         gc.freeze()  # start-up objects are never garbage; thousands of messages a poll must not have them looked through
         gc.set_threshold(500_000, 20, 50)
@@ -505,6 +511,19 @@ class Worker:
 
     def _is_of_another_topic(self, owned: Owned) -> bool:
         return owned.fence.topic not in ("", self._topic_id) and self._topic_id != ""
+
+    def _watch_each_second(self) -> None:
+        """What the as-of thread does beside its proofs."""
+        self._give_memory_back()
+        self._watch_topic()
+
+    def _give_memory_back(self) -> None:
+        """After a backlog, once it is calm again: what its polls took is free, but would be kept."""
+        read, before = self.stats.records, self._read_before
+        self._read_before = read
+        if read - self._given_back_at >= GIVE_BACK_EACH_RECORDS and read - before < CALM_RECORDS:
+            self._given_back_at = read
+            heap.give_back()
 
     def _watch_topic(self) -> None:
         if time.monotonic() - self._looked_at >= TOPIC_WATCH_S:
