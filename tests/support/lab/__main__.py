@@ -11,10 +11,13 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Final
 
 from tests.support.kafka_server import KafkaServer
 from tests.support.lab.lab import Outcome, run_schedule
-from tests.support.lab.schedule import FAULTS, draw
+from tests.support.lab.schedule import FAULTS, Schedule, draw
+
+EXIT_INTERRUPTED: Final = 130
 
 
 def main() -> int:
@@ -22,18 +25,15 @@ def main() -> int:
     asked = _arguments()
     folder = Path(tempfile.mkdtemp(prefix="headwater-lab-"))
     outcomes: list[Outcome] = []
+    interrupted = False
     with KafkaServer() as kafka:
-        for seed in range(asked.seed, asked.seed + asked.runs):
-            schedule = draw(seed, asked.events)
-            say(str(schedule))
-            outcome = run_schedule(schedule, kafka, folder / str(seed), asked.redis)
-            outcomes.append(outcome)
-            verdict = "holds" if outcome.good else "BROKEN"
-            say(
-                f"  {verdict} after {outcome.seconds:.0f} s ({len(outcomes)} of {asked.runs}); ledger: {outcome.ledger}"
-            )
-            for fault in outcome.faults:
-                say("  | " + fault.replace("\n", "\n  | "))
+        try:
+            for seed in range(asked.seed, asked.seed + asked.runs):
+                outcomes.append(_one(draw(seed, asked.events), kafka, folder, asked.redis))
+                say(f"  {len(outcomes)} of {asked.runs} runs")
+        except KeyboardInterrupt:
+            interrupted = True
+            say(f"interrupted; what stands below is of the {len(outcomes)} runs that came to their end")
     say(table(outcomes))
     broken = [outcome.schedule.seed for outcome in outcomes if not outcome.good]
     if broken:
@@ -41,7 +41,16 @@ def main() -> int:
         say("\n".join(f"  make faults SEED={seed} RUNS=1" for seed in broken))
     if asked.report:
         asked.report.write_text(json.dumps({"runs": len(outcomes), "broken": broken}) + "\n")
-    return 1 if broken else 0
+    return EXIT_INTERRUPTED if interrupted else 1 if broken else 0
+
+
+def _one(schedule: Schedule, kafka: KafkaServer, folder: Path, binary: str | None) -> Outcome:
+    say(str(schedule))
+    outcome = run_schedule(schedule, kafka, folder / str(schedule.seed), binary)
+    say(f"  {'holds' if outcome.good else 'BROKEN'} after {outcome.seconds:.0f} s; ledger: {outcome.ledger}")
+    for fault in outcome.faults:
+        say("  | " + fault.replace("\n", "\n  | "))
+    return outcome
 
 
 def say(line: str) -> None:
@@ -74,7 +83,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(main())
