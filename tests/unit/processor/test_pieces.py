@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headwater_processor.core.pack import unpack
-from headwater_processor.core.pieces import PARTS, blobs
+from headwater_processor.core.pieces import PARTS, WEIGHT, blobs
 
 PIECE = 20
 
@@ -49,12 +49,13 @@ def test_the_calls_together_say_what_the_plan_says_in_its_order(drops: int) -> N
 def test_no_call_is_heavier_than_it_may_be_but_the_last() -> None:
     found = [unpack(blob) for blob in blobs(MANY, 0, PIECE)]
     assert len(found) > 10
+    strides = {"runs": 5}
     for piece in found[:-1]:
-        simple = len(piece[PARTS.index("dz")]) // 2
-        joined = (len(piece[PARTS.index("edge")]) + len(piece[PARTS.index("ds")])) // 2 + len(
-            piece[PARTS.index("runs")]
-        ) // 5
-        assert simple + 2 * joined + sum(map(len, piece[PARTS.index("ro_add")][1::2])) <= PIECE
+        weight = sum(
+            len(piece[PARTS.index(name)]) // strides.get(name, 2) * WEIGHT[name]
+            for name in ("dz", "edge", "ds", "runs")
+        )
+        assert weight + sum(map(len, piece[PARTS.index("ro_add")][1::2])) <= PIECE
 
 
 def test_what_asks_for_images_and_what_removes_comes_last() -> None:
