@@ -159,3 +159,11 @@ def test_offset_keys_name_direction_dataset_and_partition() -> None:
 def test_equal_tails_say_the_same() -> None:
     fields = {"inputs": (use(ORDERS),), "outputs": (use(DAILY),), "emitter": "sdk"}
     assert content(template(**fields)) == content(template(**fields))
+
+
+def test_a_record_that_names_thousands_looks_them_up_in_a_set() -> None:
+    many = tuple(use(Name("s3://lake", f"t{number}")) for number in range(3_000))
+    found = template(inputs=many, outputs=many)
+    assert isinstance(found.read, frozenset)
+    assert isinstance(found.written, frozenset)
+    assert len(found.read) == len(found.written) == 3_000

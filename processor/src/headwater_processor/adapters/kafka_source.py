@@ -191,7 +191,8 @@ class KafkaSource:
         def go_on() -> None:
             if self.is_loading(partition, session):
                 self._loading.discard(partition)
-                own()
+                if partition not in self._stopped:  # else it is taken over anew when somebody lets it go on
+                    own()
                 self._regulate({partition})
 
         self.call(go_on)

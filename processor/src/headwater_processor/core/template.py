@@ -26,6 +26,14 @@ ERROR_MAX_BYTES: Final = 500
 _PARTITION = struct.Struct(">H")
 
 
+FEW_KEYS: Final = 8
+"""Keys that are found in a tuple as quickly as in a set. A record may name thousands, and each of them is looked up."""
+
+
+def _looked_up(keys: tuple[bytes, ...]) -> tuple[bytes, ...] | frozenset[bytes]:
+    return keys if len(keys) <= FEW_KEYS else frozenset(keys)
+
+
 class Entity:
     """A dataset, job or emitter as it is named in Redis: `key` and the packed `label` of the names table."""
 
@@ -175,8 +183,8 @@ class Template:
             read.append(source)
             written.append(target)
         self.edges: tuple[bytes, ...] = tuple(dict.fromkeys(edges))
-        self.read = self.inputs if len(read) == len(self.inputs) else tuple(dict.fromkeys(read))
-        self.written = self.outputs if len(written) == len(self.outputs) else tuple(dict.fromkeys(written))
+        self.read = _looked_up(self.inputs if len(read) == len(self.inputs) else tuple(dict.fromkeys(read)))
+        self.written = _looked_up(self.outputs if len(written) == len(self.outputs) else tuple(dict.fromkeys(written)))
         self.asserted: tuple[bytes, ...] = tuple(dict.fromkeys(read + written))
         emitter = self.emitter
         self.emits: tuple[bytes, ...] = tuple(emitter.key + key for key in self.outputs) if emitter is not None else ()
