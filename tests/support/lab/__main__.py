@@ -47,7 +47,9 @@ def main() -> int:
 def _one(schedule: Schedule, kafka: KafkaServer, folder: Path, binary: str | None) -> Outcome:
     say(str(schedule))
     outcome = run_schedule(schedule, kafka, folder / str(schedule.seed), binary)
-    say(f"  {'holds' if outcome.good else 'BROKEN'} after {outcome.seconds:.0f} s; ledger: {outcome.ledger}")
+    say(
+        f"  {'holds' if outcome.good else 'BROKEN'} after {outcome.seconds:.0f} s; ledger: {outcome.ledger}; {outcome.pages}"
+    )
     for fault in outcome.faults:
         say("  | " + fault.replace("\n", "\n  | "))
     return outcome

@@ -21,7 +21,9 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 from tests.support.kafka_server import KafkaServer
+from tests.support.lab.clocks import Acknowledged
 from tests.support.lab.ledger import Ledger, missed
+from tests.support.lab.pages import judge_again
 from tests.support.lab.schedule import PROTOCOLS, Schedule, Step
 from tests.support.oracle.drive import POLICIES, Run
 from tests.support.oracle.generator import Generator
@@ -51,6 +53,8 @@ class Outcome:
     seconds: float = 0.0
     ledger: str = ""
     """How much the ledger of the outboxes heard."""
+    pages: str = ""
+    """How much the alert oracle judged again."""
 
     @property
     def good(self) -> bool:
@@ -63,22 +67,36 @@ class Stream:
     def __init__(self, run: Run, schedule: Schedule) -> None:
         self._run = run
         self._schedule = schedule
-        self._records = Generator(Options(schedule.events, schedule.seed, PARTITIONS)).records()
+        self._began = time.monotonic()
+        self._records = Generator(self._options()).records()
         self.sent = 0
+        self.told = Acknowledged()
         self.acknowledged: dict[int, int] = {}
         self._lock = threading.Lock()
 
+    def _options(self) -> Options:
+        """In the present a record is dated when it is sent: what is there before lies in the past, the rest comes at its pace."""
+        s = self._schedule
+        if not s.present:
+            return Options(s.events, s.seed, PARTITIONS)
+        before_us = int(s.events * s.preloaded) * S // s.per_second
+        return Options(
+            s.events, s.seed, PARTITIONS, start_us=time.time_ns() // 1000 - before_us, step_us=S // s.per_second
+        )
+
     def preload(self) -> None:
         """What is there before the first worker."""
-        self._note(self._run.produce(self._counted(int(self._schedule.events * self._schedule.preloaded))))
+        self._note(
+            self._run.produce(self._counted(int(self._schedule.events * self._schedule.preloaded)), self.told.note)
+        )
 
     def rest(self) -> None:
         """All others, at their pace."""
-        self._note(self._run.produce(self._paced()))
+        self._note(self._run.produce(self._paced(), self.told.note))
 
     def more(self, records: list[Record]) -> None:
         """Others beside them."""
-        self._note(self._run.produce(records))
+        self._note(self._run.produce(records, self.told.note))
 
     def _note(self, counts: Mapping[int, int]) -> None:
         with self._lock:  # some come beside the stream
@@ -92,6 +110,8 @@ class Stream:
 
     def _paced(self) -> Iterator[Record]:
         start, before = time.monotonic(), self.sent
+        if self._schedule.present:  # workers took a while to start, and events are dated from the beginning on
+            start, before = self._began, int(self._schedule.events * self._schedule.preloaded)
         for record in self._counted():
             ahead_s = start + (self.sent - before) / self._schedule.per_second - time.monotonic()
             if ahead_s > 0.05:
@@ -112,6 +132,7 @@ class Lab:
         self.stream = Stream(self.run, schedule)
         self.found: list[str] = []
         self.rolled_back = False
+        self.pages = ""
         self.ledger = Ledger(own_redis.port, domain)
         self._pool = ThreadPoolExecutor(1)
         self._streaming: Future[None] | None = None
@@ -125,14 +146,16 @@ class Lab:
         try:
             self.ledger.start()
             self.run.create_topics(PARTITIONS)
+            if self.schedule.present:
+                self._ask_for_seconds()
             self.stream.preload()
             for _ in range(self.schedule.workers):
                 self.start()
             self._streaming = self._pool.submit(self.stream.rest)
             for number, step in enumerate(self.schedule.steps, 1):
-                wait_until(lambda share=step.at: self._sent_share() >= share, within_s=300, what=str(step))  # type: ignore[misc]  # bound now
+                self._supervise(step.at, str(step))
                 outcome.reached[f"{number} {step}"] = ACTS[step.fault](self, step)
-            self._streaming.result(300)
+            self._supervise(1.0, "the end of the stream")
             self._compare()
         except (AssertionError, KafkaException, RuntimeError, TimeoutError, redis.RedisError) as error:
             self.found.append(f"{type(error).__name__}: {error}")
@@ -143,9 +166,21 @@ class Lab:
             self.ledger.close()
         self._read_logs()
         outcome.ledger = str(self.ledger)
+        outcome.pages = self.pages
         outcome.faults = self.found
         outcome.seconds = time.monotonic() - began
         return outcome
+
+    def _supervise(self, share: float, what: str) -> None:
+        """Until so much of the stream is sent. Whoever runs a worker starts another when none is left: one that found its
+        services away at its start says so and ends."""
+
+        def sent() -> bool:
+            if not self.workers():
+                self.start()
+            return self._sent_share() >= share
+
+        wait_until(sent, within_s=300, what=what)
 
     def _compare(self) -> None:
         self.run.wait_until_quiet(self._member(), QUIET_WITHIN_S)
@@ -168,6 +203,15 @@ class Lab:
         if told:
             self.found.append(told)
         self.found += missed(self.ledger, self.run.where)
+        verdict = judge_again(self.ledger.clocks, self.stream.told, self.run.where, rolled_back=self.rolled_back)
+        self.found += verdict.wrong
+        self.pages = str(verdict)
+
+    def _ask_for_seconds(self) -> None:
+        """Targets that are met while everything runs, and broken by some seconds of silence: who pages for a lag is caught."""
+        names = [spellings(number)[0] for number in range(POLICIES)]
+        records = [policy_records(names, max_age_ms=1_000 + 700 * (number % 8))[number] for number in range(POLICIES)]
+        produce(self.run.where.bootstrap, f"{self.run.where.prefix}policies", records)
 
     def _member(self) -> WorkerProcess:
         """A worker that lives and has joined. One that found its services away at its start has said so and ended, as it

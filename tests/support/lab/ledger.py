@@ -26,6 +26,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import redis
+from tests.support.lab.clocks import Clocks
 from tests.support.oracle.compare import Where
 from tests.support.oracle.compare_letters import ImageDecoder
 from tests.support.oracle.diff import bounded
@@ -112,6 +113,8 @@ class Ledger:
         self._heard_us = 0
         self._closing = False
         self._connection: socket.socket | None = None
+        self.clocks = Clocks(domain, unescaped)
+        """What was heard of as-of, fences and writers."""
         self._thread = threading.Thread(target=self._record, name="ledger", daemon=True)
         self.gaps_us: list[tuple[int, int]] = []
         """From the last that was heard to when it listened again: what was pushed meanwhile may be missing."""
@@ -185,6 +188,7 @@ class Ledger:
             if self._heard_us:
                 self.gaps_us.append((self._heard_us, now_us))
             self._heard_us = now_us
+            self.clocks.deaf()
             for line in lines:
                 if line.endswith(b"\r\n"):  # else it was cut off in the middle
                     self._hear(line[:-2])
@@ -192,6 +196,7 @@ class Ledger:
     def _hear(self, line: bytes) -> None:
         self._heard_us = time.time_ns() // 1000
         push = push_in(line, self._domain)
+        self.clocks.hear(line)
         with self._lock:
             if push is not None:
                 self._note(push)

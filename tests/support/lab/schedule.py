@@ -56,7 +56,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault("redis-full", "maxmemory is reached for 2 s (OOM)", 1.5),
     Fault("scripts-flushed", "SCRIPT FLUSH, ten times", 1),
     Fault("connections-cut", "CLIENT KILL of all, ten times", 1.5),
-    Fault("policies-changed", "targets are tightened, loosened and taken back", 1),
+    Fault("policies-changed", "targets are tightened, loosened and taken back", 3),
     Fault("policies-behind", "a worker begins with twenty thousand changes of policies to read", 1),
 )  # fmt: skip
 
@@ -95,10 +95,13 @@ class Schedule:
     durable: bool
     """Whether Redis writes an append-only file; a Redis that is rolled back has snapshots instead."""
     steps: tuple[Step, ...]
+    present: bool = False
+    """Whether the events happen now, at their pace, and must be seconds fresh; else they are of the past, and all is overdue."""
 
     def __str__(self) -> str:
         steps = "; ".join(map(str, self.steps))
-        return f"seed {self.seed}: {self.workers} workers, {self.protocol}, {dict(self.settings)}: {steps}"
+        when = "events of now" if self.present else "events of the past"
+        return f"seed {self.seed}: {self.workers} workers, {self.protocol}, {when}, {dict(self.settings)}: {steps}"
 
 
 def draw(seed: int, events: int = 12_000) -> Schedule:
@@ -110,11 +113,13 @@ def draw(seed: int, events: int = 12_000) -> Schedule:
     # A Redis without an append-only file loses everything when it dies, which is another fault with another outcome.
     names = [name for name in names if durable or name not in ("redis-restarted", "redis-killed")]
     at = sorted(rng.uniform(0.05, 0.9) for _ in names)
+    present = seed % 2 == 1
     return Schedule(
         seed=seed,
         events=events,
-        preloaded=rng.choice((0.0, 0.3, 0.6)),
-        per_second=rng.choice((1_000, 1_500, 3_000)),
+        preloaded=rng.choice((0.0, 0.2, 0.3) if present else (0.0, 0.3, 0.6)),
+        # Events of now go on for longer than most faults, so that something is fresh before and after.
+        per_second=rng.choice((250, 400, 600) if present else (1_000, 1_500, 3_000)),
         protocol=rng.choices(tuple(PROTOCOLS), (4, 1, 2))[0],
         workers=rng.choice((1, 1, 2)),
         settings={
@@ -123,6 +128,7 @@ def draw(seed: int, events: int = 12_000) -> Schedule:
         },
         durable=durable,
         steps=tuple(_step(rng, share, name) for share, name in zip(at, names, strict=True)),
+        present=present,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -56,9 +56,9 @@ class Run:
         # Targets that old events cannot meet, so that there is something to alert about.
         produce(bootstrap, f"{prefix}policies", policy_records([spellings(number)[0] for number in range(POLICIES)]))
 
-    def produce(self, records: Iterable[Record]) -> dict[int, int]:
+    def produce(self, records: Iterable[Record], told: Callable[[int, int, int], None] | None = None) -> dict[int, int]:
         """All records, acknowledged; how many a partition got."""
-        return produce(self.where.bootstrap, self.where.events, records)
+        return produce(self.where.bootstrap, self.where.events, records, told)
 
     # --- workers -------------------------------------------------------------------------------------------------
 

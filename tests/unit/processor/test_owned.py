@@ -67,3 +67,16 @@ def test_batches_of_one_second_are_kept_together() -> None:
         window.exceeded(number * 1_000, 1, number % 2)
     assert len(window.entries) == 10
     assert window.exceeded(10_000_000, 1, 0)
+
+
+def test_as_of_moves_on_though_the_end_of_the_log_is_always_ahead() -> None:
+    fence = Fence(2, "1:x", "t", "0", "0", 100, -1, 0, Counters(), (), "", -1)
+    owned = Owned(fence, PartitionPlanner(2, Rules(), Knowledge(), (0, 0)), session=9)
+    owned.to_prove(end=120, as_of_us=1_000)
+    owned.to_prove(end=140, as_of_us=2_000)
+    assert owned.proved_by(119) == 0
+    assert owned.proved_by(120) == 1_000, "what was asked first is reached first"
+    owned.as_of_us = 1_000
+    assert owned.proved_by(130) == 0, "said once is enough"
+    owned.to_prove(end=160, as_of_us=3_000)
+    assert owned.proved_by(160) == 3_000

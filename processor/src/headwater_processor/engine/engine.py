@@ -287,10 +287,7 @@ class Engine:
         for owned, plan in plans:
             if owned.dead:
                 continue
-            as_of_us = 0
-            if owned.proof is not None and plan.next >= owned.proof[0]:
-                as_of_us = owned.proof[1]
-            calls.append(Call(plan, owned.fence, owned.soft, as_of_us))
+            calls.append(Call(plan, owned.fence, owned.soft, owned.proved_by(plan.next)))
             owned_of.append(owned)
         return calls, owned_of
 

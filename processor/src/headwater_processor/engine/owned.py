@@ -65,3 +65,14 @@ class Owned:
         self.proof: tuple[int, int] | None = None  # (end offset to reach, as-of µs)
         self.as_of_us = 0
         self.bad_window = BadWindow()
+
+    def to_prove(self, end: int, as_of_us: int) -> None:
+        """What the next call that passes `end` will prove. One that no call has carried yet stays, or under a steady load, in
+        which the end is always ahead, none would ever be reached; one that was carried gives way, or as-of stood still."""
+        if self.proof is None or self.as_of_us >= self.proof[1]:
+            self.proof = (end, as_of_us)
+
+    def proved_by(self, next_offset: int) -> int:
+        """As-of (µs) that is proven once everything before this offset is applied; 0: none that is new."""
+        proof = self.proof
+        return proof[1] if proof is not None and next_offset >= proof[0] and proof[1] > self.as_of_us else 0

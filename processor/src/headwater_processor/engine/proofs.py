@@ -111,8 +111,8 @@ class Prover:
             if each.applied >= end:
                 proofs.append((each.fence, end, now_us))
                 proven.append(each)
-            elif each.proof is None:
-                each.proof = (end, now_us)  # carried by the call that passes this end
+            else:
+                each.to_prove(end, now_us)
         self._complain_of_standing(progress)
         for each, held in zip(proven, self._store.prove(proofs), strict=True):
             if held:
