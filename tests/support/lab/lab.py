@@ -84,6 +84,12 @@ class Stream:
             s.events, s.seed, PARTITIONS, start_us=time.time_ns() // 1000 - before_us, step_us=S // s.per_second
         )
 
+    def beside(self, count: int, seed: int, partitions: int, ahead_us: int = 0) -> Iterator[Record]:
+        """Another stream that is dated like this one, or so much ahead of it; appended when this one is."""
+        start_us = (time.time_ns() // 1000 if self._schedule.present else Options(0).start_us) + ahead_us
+        for record in Generator(Options(count, seed, partitions, start_us=start_us)).records():
+            yield record._replace(timestamp_ms=record.timestamp_ms - ahead_us // 1000)
+
     def preload(self) -> None:
         """What is there before the first worker."""
         self._note(
@@ -387,9 +393,7 @@ def _wrong_producers(lab: Lab, step: Step) -> bool:
     """Their events say another time than the broker's clock at which they come."""
     ahead_s = (86_400, -7 * 86_400)[step.number % 2]
     seed = lab.schedule.seed * 1000 + step.number
-    options = Options(600, seed, PARTITIONS, start_us=Options(0).start_us + ahead_s * S)
-    records = Generator(options).records()
-    lab.stream.more([record._replace(timestamp_ms=record.timestamp_ms - ahead_s * 1000) for record in records])
+    lab.stream.more(list(lab.stream.beside(600, seed, PARTITIONS, ahead_s * S)))
     return True
 
 
@@ -435,9 +439,8 @@ def _add_partitions(lab: Lab, step: Step) -> bool:
     wait_until(
         lambda: len(end_offsets(lab.run.where.bootstrap, lab.run.where.events)) == total, within_s=30, what="partitions"
     )
-    options = Options(600, lab.schedule.seed * 1000 + step.number, 2)
-    others = [record._replace(partition=record.partition + total - 2) for record in Generator(options).records()]
-    lab.stream.more(others)
+    others = lab.stream.beside(600, lab.schedule.seed * 1000 + step.number, 2)
+    lab.stream.more([record._replace(partition=record.partition + total - 2) for record in others])
     return True
 
 
