@@ -45,6 +45,25 @@ def test_likeness_is_symmetric_and_between_0_and_1(pair: dict[str, Any]) -> None
     assert similarity(a, a) == 1
 
 
+def test_of_pairs_it_was_not_made_for_nine_in_ten_suggestions_are_right() -> None:
+    """Precision at 1: of what is suggested first for 109 misspelt names and 51 traps, the share that was meant."""
+    pairs = [pair for which in ("same", "traps", "blind_same", "blind_traps") for pair in LABELLED[which]]
+    assert len(pairs) >= 200
+    known = Candidates(Name(*(pair.get("meant") or pair["other"])) for pair in pairs)
+    right = wrong = 0
+    for pair in LABELLED["blind_same"]:
+        suggested = known.suggest(Name(*pair["name"]), top=1)
+        right += bool(suggested) and suggested[0][0] == Name(*pair["meant"])
+        wrong += bool(suggested) and suggested[0][0] != Name(*pair["meant"])
+    fallen = [
+        pair["why"]
+        for pair in LABELLED["blind_traps"]
+        if Name(*pair["other"]) in [name for name, _ in known.suggest(Name(*pair["name"]), top=10)]
+    ]
+    assert right / (right + wrong + len(fallen)) >= 0.9, (right, wrong, fallen)
+    assert right / len(LABELLED["blind_same"]) >= 0.9
+
+
 def test_the_same_platform_is_preferred() -> None:
     near, far = Name("s3://lake", "sales/orders"), Name("glue://eu-west-1", "sales.orders")
     names = [name for name, _ in Candidates([far, near]).suggest(Name("s3://lake", "sales/order"))]
