@@ -9,7 +9,7 @@ BIN       := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults fuzz model lint format types contracts check compile interpret bench clean
+.PHONY: help setup demo test session faults fuzz model lint format types contracts check compile interpret bench clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ demo: $(INSTALLED) ## Run the whole system on this machine and watch it live; Ct
 
 test: $(INSTALLED) ## Run the tests; ARGS="-k freshness" chooses, ARGS=--require-services allows no skip
 	@$(BIN)/python -m pytest $(ARGS)
+
+session: $(INSTALLED) ## Fresh clone, install, demo, every command right and wrong, every hint pasted; into session.txt
+	@$(BIN)/python -m tests.support.session $(ARGS)
 
 faults: $(INSTALLED) ## Kill, freeze, cut off; RUNS=100 SEED=1: seeded schedules of faults, 40 s each
 ifdef RUNS

@@ -80,7 +80,7 @@ class Root(click.Group):
         name = args[0]
         if name not in _entry_points() and not name.startswith("-"):
             near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
-            remedy = f"did you mean headwater {near[0]}?" if near else "headwater --help lists the commands"
+            remedy = f"did you mean headwater {near[0]}?" if near else "headwater --help  # lists the commands"
             raise UsageError(f"there is no command {name!r}", remedy=remedy)
         return super().resolve_command(ctx, args)
 

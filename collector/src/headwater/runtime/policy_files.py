@@ -104,7 +104,7 @@ def _policy(entry: object, place: str) -> Policy:
 
 
 def _refused(message: str) -> HeadwaterError:
-    return RefusedError(message, remedy="headwater policy validate --help shows the form")
+    return RefusedError(message, remedy="headwater policy validate --help  # shows the form")
 
 
 def _built(entry: Entry) -> Policy:

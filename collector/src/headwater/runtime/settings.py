@@ -242,7 +242,7 @@ def _usage_error(error: ValidationError, given: Mapping[Path_, Given]) -> UsageE
         full = next((at for at in given if at[: len(path)] == path), path)
         key, path = ".".join(full), full
         return UsageError(f"unknown setting {key}{where}", remedy=_nearest(key, path))
-    return UsageError(f"setting {key}{where}: {first['msg']}", remedy="headwater config show lists every key")
+    return UsageError(f"setting {key}{where}: {first['msg']}", remedy="headwater config show  # lists every key")
 
 
 def _nearest(key: str, path: Path_) -> str:

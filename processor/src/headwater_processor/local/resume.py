@@ -43,7 +43,7 @@ def resume_partition(settings: Settings, partition: int, *, skip_lost: bool) -> 
         if not reason:
             _refuse_unknown(settings, topic, partition)
             raise RefusedError(
-                f"partition {partition} of {topic} is not stopped", remedy="headwater status names those that are"
+                f"partition {partition} of {topic} is not stopped", remedy="headwater status  # names those that are"
             )
         low, high = _offsets(settings, topic, partition)
         at = _goes_on_at(store.next_offset(partition), low, high, partition, skip_lost=skip_lost)
@@ -69,7 +69,7 @@ def _goes_on_at(stored: int | None, low: int, high: int, partition: int, *, skip
         what = "Redis has no state of it" if stored is None else stops.lost_records(stored, low)
         raise RefusedError(
             f"partition {partition} cannot go on without loss: {what}; the oldest record left is {low}",
-            remedy=f"{stops.resume_command(partition)} --skip-lost, if what is lost may stay lost",
+            remedy=f"{stops.resume_command(partition)} --skip-lost  # if what is lost may stay lost",
         )
     return low if stored is None else max(stored, low)
 
@@ -84,7 +84,7 @@ def _refuse_unknown(settings: Settings, topic: str, partition: int) -> None:
         has = f"partitions 0 to {partitions - 1}" if partitions else "no such topic"
         raise RefusedError(
             f"there is no partition {partition} of {topic}: Kafka at {settings.kafka.bootstrap_servers} has {has}",
-            remedy="headwater status names the stopped partitions",
+            remedy="headwater status  # names the stopped partitions",
         )
 
 

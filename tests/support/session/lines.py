@@ -1,0 +1,90 @@
+"""What is typed in the session, and the exit code it must have: right and wrong input for every command."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+INTERRUPTED: Final = 130
+
+
+class Line(NamedTuple):
+    """A command line, its exit code, and words that must be in what it prints."""
+
+    text: str
+    code: int = 0
+    says: tuple[str, ...] = ()
+
+
+FILES: Final = {
+    "events.jsonl": (
+        '{"eventType": "COMPLETE", "eventTime": "2026-01-05T12:00:00Z", "producer": "https://example.com/job/1",'
+        ' "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent",'
+        ' "run": {"runId": "01941e24-0000-7000-8000-000000000001"}, "job": {"namespace": "shop", "name": "nightly"},'
+        ' "inputs": [{"namespace": "s3://lake", "name": "raw/orders"}],'
+        ' "outputs": [{"namespace": "s3://lake", "name": "daily/orders"}]}\n'
+    ),
+    "broken.jsonl": '{"eventType": "COMPLETE"}\nnot json\n',
+    "policies.yaml": "- dataset: s3://lake daily/*\n  owner: team-lake\n  criticality: high\n  max_age: 26h\n",
+    "wrong-policies.yaml": "- dataset: s3://lake daily/*\n  ownr: team-lake\n",
+    "wrong.toml": "[processor]\nlatenes_ms = 1\n",
+}
+"""What lies in the folder."""
+
+LINES: Final[tuple[Line, ...]] = (
+    Line("headwater", 2, ("Usage:", "Commands:")),
+    Line("headwater --help", 0, ("Examples:", "Exit codes:")),
+    Line("headwater --version", 0, ("headwater",)),
+    Line("headwater statsu", 2, ("did you mean headwater status?",)),
+    # what is there
+    Line("headwater status", 0, ("DATASET", "snowflake://acme-shop")),
+    Line("headwater status --output json | python3 -m json.tool > status.json"),
+    Line("headwater status --state STALE --fail", 1, ("inventory_levels",)),
+    Line("headwater status --unlinked", 0, ("ordres", "orders")),
+    Line("headwater status --job k8s://shop/order-enricher", 0, ("pod", "OutOfMemoryError")),
+    Line("headwater status --emitter debezium", 4, ("no emitter",)),
+    Line("headwater status --job k8s://shop/order-enrichre", 4, ("order-enricher",)),
+    Line("headwater status --state ROTTEN", 2, ("stale",)),
+    Line("headwater status --redis redis://127.0.0.1:1/0", 3, ("127.0.0.1:1",)),
+    Line("headwater trace orders --downstream --depth 1", 0, ("order-enricher", "offsets")),
+    Line("headwater trace orders --output json | python3 -m json.tool > trace.json"),
+    Line("headwater trace kafka://broker.shop:9092/odrers", 4, ("kafka://broker.shop:9092/orders",)),
+    Line("headwater trace", 2, ("Missing argument",)),
+    Line("headwater trace orders --depth 0", 2),
+    # what is on the topics
+    Line("headwater tail alerts --from beginning --no-follow", 0, ("ReadNeverWritten",)),
+    Line(
+        "headwater tail deltas --from -3 --no-follow --output json"
+        " | python3 -c 'import json, sys; [json.loads(line) for line in sys.stdin]'"
+    ),
+    Line("headwater tail deltas --from beginning | head -n 1 > /dev/null"),
+    Line("timeout --preserve-status --signal INT 5 headwater tail alerts", INTERRUPTED),
+    Line("headwater tail events", 2),
+    Line("headwater tail alerts --from noon", 2, ("beginning",)),
+    # what one says
+    Line("headwater emit --job shop/nightly --reads s3://lake raw/orders --writes s3://lake daily/orders --rows 90"),
+    Line("headwater emit --openlineage events.jsonl", 0, ("1",)),
+    Line("headwater emit --openlineage - < events.jsonl"),
+    Line("headwater emit --openlineage broken.jsonl", 4, ("line 2",)),
+    Line("headwater emit --openlineage nowhere.jsonl", 2, ("nowhere.jsonl",)),
+    Line("headwater emit", 2, ("--openlineage",)),
+    Line("headwater emit --job nightly --writes s3://lake x", 2, ("namespace/name",)),
+    Line("headwater emit --job a/b --writes s3://lake x --kafka 127.0.0.1:1", 3, ("127.0.0.1:1",)),
+    Line("headwater policy validate policies.yaml"),
+    Line("headwater policy apply policies.yaml"),
+    Line("headwater policy validate wrong-policies.yaml", 4, ("did you mean 'owner'?",)),
+    Line("headwater policy apply nowhere.yaml", 2, ("nowhere.yaml",)),
+    # how it is set up
+    Line("headwater config show"),
+    Line("headwater config show --explain --output json | python3 -m json.tool > config.json"),
+    Line("headwater config show --config wrong.toml", 2, ("did you mean processor.lateness_ms?",)),
+    Line("headwater config show --set processor.shards=many", 2, ("processor.shards",)),
+    Line("headwater topics create --dry-run"),
+    Line("headwater topics create --partitions 0", 2),
+    Line("headwater worker --check", 0),
+    Line("headwater worker resume 0", 4, ("not stopped",)),
+    Line("headwater worker --processes 0", 2),
+    Line("headwater bench sdk", 4, ("name a real one",)),
+    Line("headwater bench --workload tall", 2),
+    Line("headwater demo --workers 9", 2),
+    Line("headwater up --nope", 2),
+)
