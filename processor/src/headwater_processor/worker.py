@@ -335,8 +335,8 @@ class Worker:
             return self._stop(partition, stops.empty_state(partition, begin.committed))
         except TopicChangedError as error:
             return self._stop(partition, stops.other_topic(str(error)))
-        if fence.next > begin.high:
-            return self._stop(partition, stops.state_ahead(fence.next, begin.high))
+        if fence.next > begin.high and fence.next > (end := begin.ask_end()):
+            return self._stop(partition, stops.state_ahead(fence.next, end))
         if fence.next < begin.low:
             return self._stop(partition, stops.lost_records(fence.next, begin.low))
         if fence.stopped:

@@ -56,11 +56,13 @@ _SOFT: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Where Kafka says a partition stands when it is taken over. -1: nothing was ever committed."""
+    """Where Kafka says a partition stands when it is taken over. -1: nothing was ever committed. `ask_end` asks for the end
+    of the log again: who slept after `high` was asked for finds a state that others have moved on meanwhile."""
 
     committed: int
     low: int
     high: int
+    ask_end: Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,9 +426,10 @@ class KafkaSource:
             try:
                 if committed is None:
                     committed = consumer.committed([TopicPartition(self._topic, partition)], 5.0)[0].offset
-                low, high = consumer.get_watermark_offsets(TopicPartition(self._topic, partition), 5.0, cached=False)
+                low, high = self._ends(consumer, partition)
                 self._session += 1
-                taken = self._host.take_over(partition, Begin(committed, low, high), self._session)
+                begin = Begin(committed, low, high, lambda: self._ends(consumer, partition)[1])
+                taken = self._host.take_over(partition, begin, self._session)
                 break
             except Exception as error:
                 if self._halt.is_set():
@@ -448,6 +451,10 @@ class KafkaSource:
             self._stopped.pop(partition, None)
             self._positions[partition] = _Position(self._session, taken.fence.next)
         return self._positions[partition].next
+
+    def _ends(self, consumer: Consumer, partition: int) -> tuple[int, int]:
+        low, high = consumer.get_watermark_offsets(TopicPartition(self._topic, partition), 5.0, cached=False)
+        return low, high
 
     def _read_committed(self, consumer: Consumer, partitions: list[TopicPartition]) -> dict[int, int]:
         asked = [TopicPartition(self._topic, each.partition) for each in partitions]
