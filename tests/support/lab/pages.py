@@ -213,9 +213,11 @@ def judge_again(clocks: Clocks, acknowledged: Acknowledged, where: Where, *, rol
     verdict.wrong += untrue_proofs(clocks, acknowledged)
     last: dict[bytes, str] = {}
     lines = []
-    for alert in transitions(read_topic(where.bootstrap, f"{where.prefix}alerts")):
+    told = stale_alerts(read_topic(where.bootstrap, f"{where.prefix}alerts"))
+    for alert in told:  # the last word counts, also one that was said before the state was set back
+        last[dataset_key(alert["namespace"], alert["name"])] = alert["state"]
+    for alert in {each["alert_id"]: each for each in reversed(told)}.values():
         dataset = dataset_key(alert["namespace"], alert["name"])
-        last[dataset] = alert["state"]
         if dataset in evidence.named_twice:
             continue
         firing = alert["state"] == "FIRING"
@@ -234,15 +236,11 @@ def judge_again(clocks: Clocks, acknowledged: Acknowledged, where: Where, *, rol
     return verdict
 
 
-def transitions(messages: Iterable[Message]) -> list[dict[str, Any]]:
-    """What was told of stale datasets, once each, in the order of their as-of within each of them."""
-    decoder, seen = ImageDecoder("alert.v1"), dict[str, dict[str, Any]]()
-    for message in messages:
-        if message.value is not None:
-            alert = decoder.decode(message.value)
-            if alert["kind"] == "DatasetStale":
-                seen.setdefault(alert["alert_id"], alert)
-    return list(seen.values())
+def stale_alerts(messages: Iterable[Message]) -> list[dict[str, Any]]:
+    """What was told of stale datasets, copies too, in the order of the topic within each of them."""
+    decoder = ImageDecoder("alert.v1")
+    alerts = [decoder.decode(message.value) for message in messages if message.value is not None]
+    return [alert for alert in alerts if alert["kind"] == "DatasetStale"]
 
 
 def as_of_at_the_end(where: Where) -> list[int]:
