@@ -10,7 +10,9 @@
 | `HEADWATER_NAMESPACE`, `HEADWATER_JOB` | the job's namespace (`default` if unset) and name |
 | `HEADWATER_CAPACITY` | events held while the broker is slow or away; 10000 if unset |
 | `HEADWATER_ON_FULL` | `drop_newest` (if unset) or `drop_oldest` |
-| `HEADWATER_DISABLED` | `true` switches lineage off, whatever else is set |
+| `HEADWATER_DISABLED` | `true` switches lineage off, whatever else is set; so does `OPENLINEAGE_DISABLED=true` |
+| `HEADWATER_PARENT_ID`, `HEADWATER_ROOT_PARENT_ID` | the run that started this process: see `headwater.origin` |
+| `HEADWATER_PODINFO` | where the downward API's files are; `/etc/podinfo` if unset |
 
 An unknown `HEADWATER_` variable is an error that names its nearest relation; those of the worker and the command line
 (`OTHERS`) are left alone.
@@ -45,6 +47,9 @@ KNOWN: Final = frozenset(
         "CAPACITY",
         "ON_FULL",
         "DISABLED",
+        "PARENT_ID",
+        "ROOT_PARENT_ID",
+        "PODINFO",
     )
 )
 FACTS: Final = frozenset(
@@ -101,6 +106,8 @@ class EmitterConfig:
         Raises:
             ConfigError: a variable is unknown or its value is not allowed; it names the variable and the remedy.
         """
+        if switched_off(environ):
+            return cls()
         _refuse_unknown(environ)
 
         def given(name: str, default: str = "") -> str:
@@ -108,8 +115,6 @@ class EmitterConfig:
 
         servers, file = given("KAFKA_BOOTSTRAP_SERVERS"), given("FILE")
         transport = _one_of("TRANSPORT", given("TRANSPORT", _default_transport(servers, file)), TRANSPORTS)
-        if _flag(given("DISABLED"), "DISABLED"):
-            transport = "none"
         kafka = {
             _librdkafka_key(key.removeprefix(KAFKA_PREFIX)): value
             for key, value in environ.items()
@@ -129,6 +134,16 @@ class EmitterConfig:
             capacity=_positive(given("CAPACITY", str(DEFAULT_CAPACITY)), "CAPACITY"),
             on_full=_one_of("ON_FULL", given("ON_FULL", "drop_newest"), ON_FULL),
         )
+
+
+def switched_off(environ: Mapping[str, str]) -> bool:
+    """Whether lineage is switched off, by our variable or by OpenLineage's; then no other setting is looked at.
+
+    Raises:
+        ConfigError: `HEADWATER_DISABLED` is neither true nor false.
+    """
+    ours = _flag(environ.get(f"{PREFIX}DISABLED", "").strip(), "DISABLED")
+    return ours or environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true"
 
 
 def _librdkafka_key(name: str) -> str:

@@ -21,6 +21,7 @@ from headwater.buffer import Buffer, EmitterStats
 from headwater.config import DEFAULT_CAPACITY, DEFAULT_NAMESPACE, ON_FULL, EmitterConfig
 from headwater.errors import BufferFull, ConfigError, EventError
 from headwater.masking import mask
+from headwater.origin import Origin, read_origin
 from headwater.transports.base import Transport
 from headwater.validation import check
 from headwater_schemas.events import LineageEvent, Name, Runtime
@@ -45,9 +46,12 @@ class Emitter:
         namespace: the job's namespace where `job` is a plain name.
         capacity: events held while the transport is slow; beyond it `on_full` decides: `drop_newest`, `drop_oldest`.
         runtime: where the job lives; found out from the environment if not given.
+        origin: parent run and trace of the runs; found out from the environment if not given.
         identity: who speaks, stable over restarts and versions; `sdk:<namespace>/<job>` if not given.
         strict: raise `EventError` and `BufferFull` instead of only counting. For tests.
         clock_us: the time stamped on events that bring none.
+
+    `switched_off` says that there is no transport: no event of this emitter will ever get out.
 
     Raises:
         ConfigError: capacity or on_full is not allowed.
@@ -62,6 +66,7 @@ class Emitter:
         capacity: int = DEFAULT_CAPACITY,
         on_full: str = "drop_newest",
         runtime: Runtime | None = None,
+        origin: Origin | None = None,
         identity: str = "",
         strict: bool = False,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
@@ -72,9 +77,13 @@ class Emitter:
             )
         self.namespace = namespace
         self.job = _name(job, namespace)
+        if transport is None:  # nothing is looked for where nothing is sent
+            runtime, origin = runtime or Runtime(), origin or Origin()
         self._runtime = kubernetes.runtime_facts(os.environ) if runtime is None else runtime
+        self.origin = read_origin(os.environ) if origin is None else origin
         self._identity = identity or _identity(self.job, self._runtime)
         self._strict = strict
+        self.switched_off = transport is None
         self.clock_us = clock_us
         self._buffer: Buffer[tuple[LineageEvent, int]] = Buffer(capacity, drop_oldest=on_full == "drop_oldest")
         self._next_log_s = 0.0
@@ -87,10 +96,16 @@ class Emitter:
             self._start(transport)
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None, **options: Any) -> Self:  # Any: as for Emitter(...)
+    def from_env(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        group: str = "",
+        **options: Any,  # Any: as for Emitter(...)
+    ) -> Self:
         """The emitter that the environment describes (see `headwater.config`); keyword arguments win.
 
-        The job's name is `HEADWATER_JOB`, else the pod's label `app.kubernetes.io/name`.
+        The job's name is `HEADWATER_JOB`, else the pod's label `app.kubernetes.io/name`, else the consumer `group`.
 
         Raises:
             ConfigError: a variable is unknown or wrong, or the transport cannot be built from it.
@@ -99,12 +114,15 @@ class Emitter:
         config = EmitterConfig.from_env(environ)
         if config.transport == "none":
             log.warning("lineage is switched off: HEADWATER_TRANSPORT is none or unset, or HEADWATER_DISABLED is set")
+            return cls(None, **({"job": config.job or None, "namespace": config.namespace} | options))
+        podinfo = environ.get("HEADWATER_PODINFO", "").strip() or kubernetes.PODINFO
         settings: dict[str, Any] = {  # Any: as above
-            "job": config.job or kubernetes.job_name(environ, kubernetes.pod_labels()) or None,
+            "job": kubernetes.job_name(environ, kubernetes.pod_labels(podinfo=podinfo), group=group) or None,
             "namespace": config.namespace,
             "capacity": config.capacity,
             "on_full": config.on_full,
-            "runtime": kubernetes.runtime_facts(environ),
+            "runtime": kubernetes.runtime_facts(environ, podinfo=podinfo),
+            "origin": read_origin(environ),
         }
         return cls(_transport(config), **(settings | options))
 
@@ -135,15 +153,31 @@ class Emitter:
     def run(self, job: str | Name | None = None, *, namespace: str = "", **options: Any) -> Run:  # Any: as for Run(...)
         """A run of a job, to be used in a `with` statement; see `headwater.run.Run` for the options.
 
+        Where lineage is switched off it is one that does nothing.
+
         Raises:
             ConfigError: neither here nor at the emitter was a job named.
         """
-        from headwater.run import Run
+        from headwater.run import Run, SilentRun
 
+        if self.switched_off and job is None:
+            return SilentRun(self.job)
         name = _name(job, namespace or self.namespace) or self.job
+        if self.switched_off:
+            return SilentRun(name)
         if name is None:
             raise ConfigError("the run has no job", remedy="give job=…, or set HEADWATER_JOB")
         return Run(self, name, **options)
+
+    @property
+    def strict(self) -> bool:
+        """Whether it raises what it would else only count."""
+        return self._strict
+
+    @property
+    def enabled(self) -> bool:
+        """Whether events may still get out: lineage is not switched off and the emitter not closed."""
+        return not self.switched_off and self._close_by_s == float("inf")
 
     def stats(self) -> EmitterStats:
         """How many events met which end so far."""
