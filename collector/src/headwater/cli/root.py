@@ -33,6 +33,7 @@ SHORT_HELP: Final = {
     "policy": "Check policies, and put them in force.",
     "status": "Show how fresh every dataset is, worst first, and what hangs loose.",
     "tail": "Print what is on the topics of deltas, alerts, late events or dead letters.",
+    "top": "Watch the graph, its freshness and its alerts live on one screen.",
     "topics": "Create the topics of Headwater.",
     "trace": "Show where a dataset comes from, or goes to, down to pods and offsets.",
     "up": "Run Headwater on this machine: Kafka, Redis, workers.",
@@ -110,7 +111,9 @@ def _loaded(found: EntryPoint) -> click.Command:
         missing = error.name or "a module"
         if missing.startswith("headwater"):
             raise UsageError(f"headwater {found.name} is not part of this installation") from error
-        extra = "processor" if found.value.startswith("headwater_processor") else "cli"
+        extra = (
+            "top" if missing == "textual" else "processor" if found.value.startswith("headwater_processor") else "cli"
+        )
         what = f"headwater {found.name} needs {missing}, which is not installed"
         raise UsageError(what, remedy=f"pip install 'headwater[{extra}]'") from error
     if not isinstance(command, click.Command):
