@@ -35,7 +35,7 @@ class Reader:
 
     def take_over(self, partition: int, begin: Begin, session: int) -> Owned | Loading | str:
         at = self.next.setdefault(partition, begin.low)
-        fence = Fence(partition, "e", "", "0", "0", at, -1, -1, Counters(), (), "", -1)
+        fence = Fence(partition, "e", "", "0", at, -1, -1, Counters(), (), "", -1)
         return Owned(fence, PartitionPlanner(partition, Rules(), Knowledge(), (0, 0)), session)
 
     def release(self, partitions: set[int]) -> None:

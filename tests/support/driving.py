@@ -23,7 +23,7 @@ from headwater_schemas.events import LineageEvent
 
 TOPIC: Final = "topic-id"
 MINUTE_US: Final = 60_000_000
-SHARED: Final = ("names", "ds", "dz", "sv", "mv", "fr", "job", "jz", "edge", "ez", "ax", "mz", "ex", "al")
+SHARED: Final = ("names", "ds", "dz", "sv", "mv", "fr", "job", "jz", "edge", "ez", "ax", "mz", "ex", "al", "gone")
 """Tables that are the same whatever the order, byte for byte."""
 
 
@@ -35,8 +35,7 @@ def cut(blobs: list[bytes], piece_max: int) -> list[bytes]:
     """The same plan in calls of at most that weight; one that is cut already stays."""
     if len(blobs) > 1:
         return blobs
-    *parts, drops = unpack(blobs[0])
-    return pieces.blobs(parts, drops, piece_max)
+    return pieces.blobs(unpack(blobs[0]), piece_max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,6 @@ class Worker:
         """Take every partition over (again), with nothing known but what is stored."""
         self.knowledge.clear()
         self.fences: dict[int, Fence] = {}
-        self.soft: dict[int, str] = {}
         self.planners: dict[int, PartitionPlanner] = {}
         for partition in range(self._partitions):
             self.take(partition)
@@ -93,7 +91,6 @@ class Worker:
                 bucket.load(piece)
             planner.seen.total += len(bucket)
         self.fences[partition], self.planners[partition] = fence, planner
-        self.soft[partition] = fence.soft
 
     def plan(self, partition: int, said: Sequence[Said]) -> Plan:
         """The plan of one batch."""
@@ -108,7 +105,7 @@ class Worker:
 
     def call(self, plan: Plan, *, as_of_us: int = 0) -> Call:
         """The plan under the fence of its partition."""
-        return Call(plan, self.fences[plan.partition], self.soft[plan.partition], as_of_us)
+        return Call(plan, self.fences[plan.partition], as_of_us)
 
     def receive(self, calls: Sequence[Call]) -> list[Applied | Refusal]:
         """The outcomes of the oldest `send`, which had these calls; what the engine learns from them is learned."""
@@ -119,13 +116,8 @@ class Worker:
         return outcomes
 
     def _learn(self, call: Call, outcome: Applied) -> None:
-        partition = call.plan.partition
         for key, stored in outcome.joined_runs:
             self.knowledge.learn_run(key, stored, call.plan.token)
-        if outcome.soft != self.soft[partition]:
-            if int(outcome.soft) > int(self.soft[partition]):
-                self.knowledge.name_again()
-            self.soft[partition] = outcome.soft
 
     def apply(self, partition: int, said: Sequence[Said]) -> Applied:
         """One batch, planned and applied."""

@@ -11,6 +11,7 @@ from headwater_processor.core.pack import pack
 
 _TABLES: Final = (
     "meta", "names", "ds", "dz", "sv", "mv", "fr", "wp", "cad", "job", "jz", "edge", "ez", "ax", "mz", "ex", "al", "run",
+    "gone",
 )  # fmt: skip
 PLAN_PARTS: Final = 22
 _PLACES: Final = {"ds": 1, "sv": 3, "mv": 4, "fr": 5, "job": 6, "edge": 8, "al": 13, "run": 16}
@@ -38,7 +39,7 @@ class LuaMerge:
         key = self._keys
         self._client.hset(key(table), FIELD, old)
         self._client.hset(key("f", 0), mapping={"epoch": "1", "topic": "t", "next": "0"})
-        plan: list[Any] = [[] for _ in range(PLAN_PARTS - 1)] + [0]
+        plan: list[Any] = [[] for _ in range(PLAN_PARTS)]
         plan[2] = plan[7] = plan[9] = plan[11] = []
         plan[_PLACES[table]] = part
         keys = [key("f", 0), *map(key, _TABLES), key("rc", 0), key("sb", 0), key("asof"), key("o", 0), key("ro", 0)]
@@ -48,7 +49,6 @@ class LuaMerge:
             "0",
             0,
             1,
-            "0",
             -1,
             -1,
             *[0] * 6,

@@ -41,7 +41,7 @@ class StateWriter:
     def __init__(self, client: redis.Redis, domain: str, *, partitions: int = 2) -> None:
         self._redis = client
         self._keys = Keys(domain)
-        self.meta(layout="1", born_us="1", partitions=str(partitions), shards=str(SHARDS), gen="0", soft="0")
+        self.meta(layout="1", born_us="1", partitions=str(partitions), shards=str(SHARDS), gen="0")
 
     def meta(self, **fields: str) -> None:
         """Fields of `meta`."""

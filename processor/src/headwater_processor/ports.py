@@ -27,7 +27,6 @@ class Fence:
     epoch: str
     topic: str
     gen: str
-    soft: str
     next: int
     mx_us: int
     floor: int
@@ -43,7 +42,6 @@ class Call:
 
     plan: Plan
     fence: Fence
-    soft: str
     as_of_us: int
 
 
@@ -51,7 +49,6 @@ class Call:
 class Applied:
     """The call did everything."""
 
-    soft: str
     longest_outbox: int
     joined_runs: tuple[tuple[bytes, bytes], ...] = ()
     """Runs that others had written too: key and joined record, as stored."""

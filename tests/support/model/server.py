@@ -247,6 +247,9 @@ class MemoryRedis:
     def _unlink(self, a: Sequence[bytes]) -> int:
         return sum(self.data.pop(key, None) is not None for key in a)
 
+    def _exists(self, a: Sequence[bytes]) -> int:
+        return sum(key in self.data for key in a)
+
     def _evalsha(self, a: Sequence[bytes]) -> Any:
         text = self.scripts.get(a[0].decode())
         if text is None:
@@ -290,6 +293,7 @@ COMMANDS: Final = frozenset(
         "srem",
         "smembers",
         "unlink",
+        "exists",
         "evalsha",
     ]
 )

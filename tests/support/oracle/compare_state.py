@@ -131,11 +131,13 @@ def _datasets(view: View) -> list[str]:
     versions = {key: d.schema_version for key, d in datasets.items() if d.schema_version[0]}
     renames = {key: d.renamed_to for key, d in datasets.items() if d.renamed_to[0]}
     asserted = {key: d.asserted for key, d in datasets.items() if d.asserted}
+    gone = {key: b"%d" % d.retracted for key, d in datasets.items() if d.retracted and d.retracted >= d.asserted}
     fresh = {key: _fresh(d) for key, d in datasets.items() if any(_fresh(d)[0])}
     fr = {key: _record(value, 4) for key, value in view.hash("fr").items()}
     return [
         *diff("ds", {key: _core(d) for key, d in datasets.items()}, _actual_core(view), view.show),
         *diff("dz", asserted, _positive(view.zset("dz")), view.show),
+        *diff("gone", gone, view.hash("gone"), view.show),
         *diff("sv", versions, _lww(view.hash("sv")), view.show),
         *diff("mv", renames, _lww(view.hash("mv")), view.show),
         *diff("fr", fresh, {key: _known_who(*each) for key, each in fr.items() if any(each[0])}, view.show),

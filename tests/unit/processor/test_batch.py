@@ -108,7 +108,7 @@ def test_versions_renames_and_aliases_are_those_of_the_last_writer() -> None:
 def test_a_drop_retracts_and_names_its_neighbourhood_in_every_shard() -> None:
     parts = Gathered().add("OTHER", template(inputs=(), outputs=output(Lifecycle.DROP))).call()
     assert DS.unpack_from(parts["ds"][OUT]) == (NO_MIN, T, 0, NO_MIN, NO_MIN)
-    assert (parts["dz"], parts["ez"], parts["drops"]) == ({}, {}, 1)
+    assert (parts["dz"], parts["ez"], parts["gone"]) == ({}, {}, {OUT: T})
     assert all(b"n" + OUT in parts["outbox"][shard] for shard in range(SHARDS))
     assert b"d" + OUT in parts["outbox"][shard_of(OUT, SHARDS)]
 
@@ -117,13 +117,13 @@ def test_a_rename_retracts_the_old_name_and_says_where_it_went() -> None:
     parts = Gathered().add("OTHER", template(inputs=(), outputs=output(Lifecycle.RENAME, ORDERS)), number=3).call()
     assert DS.unpack_from(parts["ds"][IN])[1] == T
     assert parts["mv"] == {IN: ONE.pack(T) + (3).to_bytes(16, "big") + OUT}
-    assert (parts["dz"], parts["drops"]) == ({OUT: T}, 1)
+    assert (parts["dz"], parts["gone"]) == ({OUT: T}, {IN: T})
 
 
 def test_a_truncation_is_noted_and_nothing_is_retracted() -> None:
     parts = Gathered().add("OTHER", template(outputs=output(Lifecycle.TRUNCATE))).call()
     assert DS.unpack_from(parts["ds"][OUT])[1:3] == (0, T)
-    assert parts["drops"] == 0
+    assert parts["gone"] == {}
 
 
 # --- freshness ---------------------------------------------------------------------------------------------------------

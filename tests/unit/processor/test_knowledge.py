@@ -62,14 +62,6 @@ def test_a_smaller_event_id_at_the_same_first_time_is_written() -> None:
     assert parts["ds"].keys() == {IN, OUT}
 
 
-def test_after_a_removal_everything_touched_is_named_again() -> None:
-    knowledge, tail = Knowledge(), template()
-    Gathered(knowledge).add("OTHER", tail, T).call()
-    knowledge.name_again()
-    named = set().union(*Gathered(knowledge).add("OTHER", tail, T + 1, number=2).call()["outbox"].values())
-    assert {b"d" + IN, b"d" + OUT, b"e" + READS, b"e" + WRITES} <= named
-
-
 def test_forgotten_knowledge_is_sent_again_for_tails_that_were_warm() -> None:
     knowledge, tail = Knowledge(), template()
     first = Gathered(knowledge).add("OTHER", tail, T).call()

@@ -24,7 +24,7 @@ def read(_partition: int, bucket: str) -> Iterator[bytes]:
 
 
 def fence(*buckets: str) -> Fence:
-    return Fence(2, "1:x", "t", "0", "0", 70, 5, 1, Counters(), buckets, "", -1)
+    return Fence(2, "1:x", "t", "0", 70, 5, 1, Counters(), buckets, "", -1)
 
 
 @contextmanager

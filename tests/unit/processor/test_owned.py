@@ -20,9 +20,9 @@ class Window:
 
 
 def test_an_ownership_begins_where_the_fence_stands() -> None:
-    fence = Fence(2, "1:x", "t", "0", "4", 70, 5, 1, Counters(), (), "too many bad records", -1)
+    fence = Fence(2, "1:x", "t", "0", 70, 5, 1, Counters(), (), "too many bad records", -1)
     owned = Owned(fence, PartitionPlanner(2, Rules(), Knowledge(), (0, 0)), session=9)
-    assert (owned.accepted, owned.applied, owned.soft, owned.epoch_session) == (70, 70, "4", 9)
+    assert (owned.accepted, owned.applied, owned.epoch_session) == (70, 70, 9)
     assert (owned.dead, owned.stopped, owned.proof) == (False, "too many bad records", None)
 
 
@@ -70,7 +70,7 @@ def test_batches_of_one_second_are_kept_together() -> None:
 
 
 def test_as_of_moves_on_though_the_end_of_the_log_is_always_ahead() -> None:
-    fence = Fence(2, "1:x", "t", "0", "0", 100, -1, 0, Counters(), (), "", -1)
+    fence = Fence(2, "1:x", "t", "0", 100, -1, 0, Counters(), (), "", -1)
     owned = Owned(fence, PartitionPlanner(2, Rules(), Knowledge(), (0, 0)), session=9)
     owned.to_prove(end=120, as_of_us=1_000)
     owned.to_prove(end=140, as_of_us=2_000)

@@ -34,20 +34,21 @@ MANY = parts(
 
 def test_a_small_plan_is_one_call() -> None:
     small = parts(dz=pairs(3), outbox=[1, b"x"])
-    (blob,) = blobs(small, 0, PIECE)
-    assert unpack(blob) == [*small, 0]
+    (blob,) = blobs(small, PIECE)
+    assert unpack(blob) == small
 
 
-@pytest.mark.parametrize("drops", [0, 1])
-def test_the_calls_together_say_what_the_plan_says_in_its_order(drops: int) -> None:
-    found = [unpack(blob) for blob in blobs(MANY, drops, PIECE)]
+@pytest.mark.parametrize("gone", [[], [b"key", 5]])
+def test_the_calls_together_say_what_the_plan_says_in_its_order(gone: list[Any]) -> None:
+    plan = [*MANY[:-1], gone]
+    found = [unpack(blob) for blob in blobs(plan, PIECE)]
     for at in range(len(PARTS)):
-        assert list(chain.from_iterable(piece[at] for piece in found)) == MANY[at]
-    assert [piece[-1] for piece in found] == [0] * (len(found) - 1) + [drops]
+        assert list(chain.from_iterable(piece[at] for piece in found)) == plan[at]
+    assert [piece[-1] for piece in found] == [[]] * (len(found) - 1) + [gone]
 
 
 def test_no_call_is_heavier_than_it_may_be_but_the_last() -> None:
-    found = [unpack(blob) for blob in blobs(MANY, 0, PIECE)]
+    found = [unpack(blob) for blob in blobs(MANY, PIECE)]
     assert len(found) > 10
     strides = {"runs": 5}
     for piece in found[:-1]:
@@ -59,13 +60,13 @@ def test_no_call_is_heavier_than_it_may_be_but_the_last() -> None:
 
 
 def test_what_asks_for_images_and_what_removes_comes_last() -> None:
-    found = [unpack(blob) for blob in blobs(MANY, 1, PIECE)]
+    found = [unpack(blob) for blob in blobs([*MANY[:-1], [b"key", 5]], PIECE)]
     for name in ("outbox", "closed", "ds"):
         assert not any(piece[PARTS.index(name)] for piece in found[:-1])
 
 
 def test_a_run_is_written_behind_the_list_of_open_ones() -> None:
-    found = [unpack(blob) for blob in blobs(MANY, 0, PIECE)]
+    found = [unpack(blob) for blob in blobs(MANY, PIECE)]
     last_listed = max(at for at, piece in enumerate(found) if piece[PARTS.index("ro_add")])
     first_run = min(at for at, piece in enumerate(found) if piece[PARTS.index("runs")])
     assert last_listed <= first_run

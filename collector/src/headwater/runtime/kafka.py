@@ -117,6 +117,16 @@ def translate(error: KafkaError | KafkaException, servers: str) -> HeadwaterErro
 _CONFIGURATION: Final = "look the key up in librdkafka's CONFIGURATION.md, then correct [kafka.extra]"
 
 
+def answered(offset: int, topic: str, partition: int) -> int:
+    """The offset that `AdminClient.list_offsets` found. librdkafka (2.16) calls a request to which a broker gave no answer
+    in time a success, with the offset -1001. Raises KafkaException for that."""
+    if offset < 0:
+        raise KafkaException(
+            KafkaError(KafkaError._TIMED_OUT, f"the broker did not say where partition {partition} of {topic} ends")
+        )
+    return offset
+
+
 def _extra(kafka: KafkaSettings) -> Config:
     # `log_level` is the one name of librdkafka with an underscore, which variables cannot tell from a dot.
     return {("log_level" if key == "log.level" else key): value for key, value in kafka.extra.items()}

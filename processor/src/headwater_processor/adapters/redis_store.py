@@ -108,7 +108,7 @@ class RedisStore:
         self._fixed = [
             key(name)
             for name in ("meta", "names", "ds", "dz", "sv", "mv", "fr", "wp", "cad", "job", "jz", "edge", "ez", "ax", "mz",
-                         "ex", "al", "run")
+                         "ex", "al", "run", "gone")
         ]  # fmt: skip
         self._sharded = [key("o", s) for s in range(shards)] + [key("ro", s) for s in range(shards)]
         self._keys_of: dict[int, list[bytes]] = {}
@@ -128,7 +128,6 @@ class RedisStore:
             pipe.hsetnx(meta, "born_us", str(born_us))
             pipe.hsetnx(meta, "shards", str(self._shards))
             pipe.hsetnx(meta, "gen", "0")
-            pipe.hsetnx(meta, "soft", "0")
             pipe.hset(meta, "partitions", str(partitions))
             pipe.hgetall(meta)
             stored: dict[bytes, bytes] = pipe.execute()[-1]
@@ -167,14 +166,13 @@ class RedisStore:
             raise TopicChangedError(answer[1].decode())
         flat = [part.decode() for part in answer[1]]
         stored = dict(zip(flat[::2], flat[1::2], strict=True))
-        meta: Any = self._client.hmget(self.keys("meta"), "gen", "soft")
+        gen: Any = self._client.hget(self.keys("meta"), "gen")
         buckets: Any = self._client.smembers(self.keys("sb", partition))
         return Fence(
             partition=partition,
             epoch=stored["epoch"],
             topic=stored.get("topic", ""),
-            gen=(meta[0] or b"0").decode(),
-            soft=(meta[1] or b"0").decode(),
+            gen=(gen or b"0").decode(),
             next=int(stored["next"]),
             mx_us=int(stored.get("mx", -1)),
             floor=int(stored.get("floor", -1)),
@@ -304,19 +302,16 @@ class RedisStore:
         joined: list[bytes] = []
         longest = 0
         refusal: Applied | Refusal | None = None
-        soft = call.soft
         for _ in call.plan.blobs:
             answer: Any = self._connection.read_response(disable_decoding=True)
             if answer[0] == b"OK":
-                soft, longest = answer[1].decode(), max(longest, int(answer[2]))
-                joined += answer[3]
+                longest = max(longest, int(answer[1]))
+                joined += answer[2]
             elif answer[0] == b"NEXT" and answer[1] and int(answer[1]) >= call.plan.next:
-                refusal = Applied(
-                    call.soft, 0
-                )  # done, and its answer lost: under this epoch only this owner moves `next`
+                refusal = Applied(0)  # done, and its answer lost: under this epoch only this owner moves `next`
             else:
                 refusal = Refusal(answer[0].decode())
-        return refusal or Applied(soft, longest, tuple(zip(joined[::2], joined[1::2], strict=True)))
+        return refusal or Applied(longest, tuple(zip(joined[::2], joined[1::2], strict=True)))
 
     def _commands(self, sha: str, call: Call) -> Iterator[tuple[Any, ...]]:
         """The pieces of a call: the last one alone moves the fence, and with it what belongs to it."""
@@ -327,11 +322,11 @@ class RedisStore:
         held = (fence.epoch, fence.topic, fence.gen, plan.expected)
         own = (p, self._shards, plan.token, self._closed_runs_max, self._horizon_us)
         for blob in plan.blobs[:-1]:
-            args = (*held, "", call.soft, plan.mx_us, plan.floor, *plan.counters, "", *own, blob, "", "")
+            args = (*held, "", plan.mx_us, plan.floor, *plan.counters, "", *own, blob, "", "")
             yield ("EVALSHA", sha, len(keys), *keys, *args)
         lists = [self.keys("s", p, bucket).encode() for bucket in (*plan.buckets, *plan.dropped_buckets)]
         last = (
-            *held, plan.next, call.soft, plan.mx_us, plan.floor, *plan.counters, call.as_of_us or "", *own, plan.blobs[-1],
+            *held, plan.next, plan.mx_us, plan.floor, *plan.counters, call.as_of_us or "", *own, plan.blobs[-1],
             "\n".join(plan.buckets), "\n".join(plan.dropped_buckets), *plan.packed_ids,
         )  # fmt: skip
         yield ("EVALSHA", sha, len(keys) + len(lists), *keys, *lists, *last)

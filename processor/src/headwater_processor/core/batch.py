@@ -8,6 +8,7 @@ only grows: what an earlier plan carries is applied, or replayed, before anybody
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -263,9 +264,6 @@ class Batch:
     def blobs(self) -> list[bytes]:
         """Everything the call writes, as msgpack arrays (`pieces`)."""
         out = _Writes()
-        if any(template.dropped or template.renamed for template, _, _ in self._lifecycle):
-            self._know.name_again()
-            out.drops = 1
         for template, touch in self._touched.items():
             self._settle(template, touch, out)
         for template, c, event_id in self._lifecycle:
@@ -293,10 +291,11 @@ class Batch:
         parts = [
             out.names, _flat(out.ds), zsets[0], out.sv, _flat(out.mv), out.fr, _flat(out.job), zsets[1], _flat(out.edge),
             zsets[2], out.ax, zsets[3], out.ex, _flat(out.al), out.wp, out.cad, out.runs, out.ro_add, out.ro_rem, out.closed, names,
+            _flat(out.gone),
         ]  # fmt: skip
         self.operations = sum(map(len, parts)) // 2
         self._know.trim()
-        return blobs(parts, out.drops)
+        return blobs(parts)
 
     def _name(self, key: bytes, name: bytes) -> None:
         """Say in the outbox of the shard of `key` that `name` changed."""
@@ -308,7 +307,7 @@ class Batch:
 
     def _settle(self, template: Template, touch: _Touch, out: _Writes) -> None:
         first, last = touch.first, touch.last
-        minute = self._know.stamp(last)
+        minute = last // MINUTE_US
         dz = self._dz
         for key in template.asserted:
             if last > dz.get(key, 0):
@@ -446,6 +445,7 @@ class Batch:
 
     def _retract(self, key: bytes, c: int, out: _Writes) -> None:
         _put(out.ds, key, DS, DS.pack(NO_MIN, c, 0.0, NO_MIN, NO_MIN))
+        out.gone[key] = max(c, out.gone.get(key, 0))
         self._name(key, b"d" + key)
         for shard in range(self._rules.shards):  # its edges may live anywhere
             self._names.setdefault(shard, {})[b"n" + key] = None
@@ -539,7 +539,7 @@ class _Writes:
         self.ro_add: list[Any] = []
         self.ro_rem: list[Any] = []
         self.closed: list[bytes] = []
-        self.drops = 0
+        self.gone: dict[bytes, int] = {}
 
 
 def _put(records: dict[bytes, bytes], key: bytes, shape: struct.Struct, record: bytes) -> None:
@@ -548,7 +548,7 @@ def _put(records: dict[bytes, bytes], key: bytes, shape: struct.Struct, record: 
     records[key] = record if known is None else merge(shape, known, record)
 
 
-def _flat(records: dict[bytes, bytes]) -> list[bytes]:
+def _flat(records: Mapping[bytes, Any]) -> list[Any]:
     return [part for item in records.items() for part in item]
 
 

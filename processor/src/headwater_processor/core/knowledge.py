@@ -26,16 +26,7 @@ class Knowledge:
         self._max = entities_max
         self._closed_max = closed_max
         self.generation = 0
-        self._naming = 0
         self.clear()
-
-    def stamp(self, c: int) -> int:
-        """The minute of `c`, within the current round of naming: what is named once a minute is named when this rises."""
-        return (self._naming << 40) | (c // MINUTE_US)
-
-    def name_again(self) -> None:
-        """Something was removed from the graph: whatever is touched from now on has to be named again."""
-        self._naming += 1
 
     def clear(self) -> None:
         """Forget everything; the templates notice by the generation."""

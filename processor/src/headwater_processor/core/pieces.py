@@ -18,9 +18,9 @@ PIECE_MAX: Final = 2_000
 
 PARTS: Final = (
     "names", "ds", "dz", "sv", "mv", "fr", "job", "jz", "edge", "ez", "ax", "mz", "ex", "al", "wp", "cad", "runs",
-    "ro_add", "ro_rem", "closed", "outbox",
+    "ro_add", "ro_rem", "closed", "outbox", "gone",
 )  # fmt: skip
-"""The lists of a call in the order of apply.lua; behind them stands whether something was removed."""
+"""The lists of a call in the order of apply.lua."""
 
 _STRIDE: Final = dict.fromkeys(PARTS, 2) | {"runs": 5, "closed": 1}
 WEIGHT: Final = {
@@ -32,15 +32,16 @@ WEIGHT: Final = {
 equal scores the whole names are compared, a dozen times. By regression of Redis' own times of 700 calls."""
 _ORDER: Final = (*(name for name in PARTS if name != "runs"), "runs")
 """Runs come behind what says which of them are open: joining one may find that it is not."""
-_LAST: Final = frozenset({"closed", "outbox"})
+_LAST: Final = frozenset({"closed", "outbox", "gone"})
 _LAST_OF_REMOVALS: Final = frozenset({"ds", "sv", "mv"})
 
 
-def blobs(parts: list[list[Any]], drops: int, piece_max: int = PIECE_MAX) -> list[bytes]:
+def blobs(parts: list[list[Any]], piece_max: int = PIECE_MAX) -> list[bytes]:
     """The calls as msgpack, in order; the last one is the one that moves the fence. One, if it is small."""
     weights = [_weight(name, part) for name, part in zip(PARTS, parts, strict=True)]
     if sum(weights) <= piece_max:
-        return [pack([*parts, drops])]
+        return [pack(parts)]
+    removes = bool(parts[PARTS.index("gone")])
     packed: list[bytes] = []
     piece: list[list[Any]] = [[] for _ in PARTS]
     last: list[list[Any]] = [[] for _ in PARTS]
@@ -48,17 +49,17 @@ def blobs(parts: list[list[Any]], drops: int, piece_max: int = PIECE_MAX) -> lis
     for name in _ORDER:
         at = PARTS.index(name)
         part = parts[at]
-        if name in _LAST or (drops and name in _LAST_OF_REMOVALS):
+        if name in _LAST or (removes and name in _LAST_OF_REMOVALS):
             last[at] = part
             continue
         for lo, hi, weight in _runs_of(name, part, piece_max):
             if weight > room:
-                packed.append(pack([*piece, 0]))
+                packed.append(pack(piece))
                 piece, room = [[] for _ in PARTS], piece_max
             piece[at] = piece[at] + part[lo:hi] if piece[at] else part[lo:hi]
             room -= weight
-    packed.append(pack([*piece, 0]))
-    packed.append(pack([*last, drops]))
+    packed.append(pack(piece))
+    packed.append(pack(last))
     return packed
 
 

@@ -287,7 +287,7 @@ class Engine:
         for owned, plan in plans:
             if owned.dead:
                 continue
-            calls.append(Call(plan, owned.fence, owned.soft, owned.proved_by(plan.next)))
+            calls.append(Call(plan, owned.fence, owned.proved_by(plan.next)))
             owned_of.append(owned)
         return calls, owned_of
 
@@ -318,10 +318,6 @@ class Engine:
             owned.as_of_us = call.as_of_us
         for key, stored in outcome.joined_runs:
             self._knowledge.learn_run(key, stored, plan.token)
-        if outcome.soft != owned.soft:
-            if int(outcome.soft) > int(owned.soft):
-                self._knowledge.name_again()
-            owned.soft = outcome.soft
         self.stats.applied += 1
 
     def _reset(self, owned: Owned, why: str) -> None:

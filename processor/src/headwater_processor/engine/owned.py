@@ -50,7 +50,7 @@ class Owned:
 
     __slots__ = (
         "accepted", "applied", "as_of_us", "bad_window", "dead", "epoch_session", "fence", "planner", "proof",
-        "soft", "stopped",
+        "stopped",
     )  # fmt: skip
 
     def __init__(self, fence: Fence, planner: PartitionPlanner, session: int) -> None:
@@ -59,7 +59,6 @@ class Owned:
         self.epoch_session = session
         self.accepted = fence.next  # planned up to here
         self.applied = fence.next  # in Redis up to here
-        self.soft = fence.soft
         self.dead = False
         self.stopped = fence.stopped
         self.proof: tuple[int, int] | None = None  # (end offset to reach, as-of µs)

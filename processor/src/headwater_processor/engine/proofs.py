@@ -19,6 +19,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported, but not by name
 from redis.exceptions import RedisError
 
+from headwater.runtime.kafka import answered
 from headwater_processor.engine.outstanding import Standing
 from headwater_processor.engine.owned import Owned
 from headwater_processor.ports import Fence, StateStore
@@ -103,6 +104,7 @@ class Prover:
         progress: dict[int, tuple[int, int]] = {}
         for at, future in asked.items():
             end = future.result(timeout=6.0).offset
+            end = answered(future.result(timeout=6.0).offset, at.topic, at.partition)
             each = live[at.partition]
             self.ends[at.partition] = end
             progress[at.partition] = (each.applied, end)

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from redis.exceptions import RedisError
 
 from headwater.runtime.errors import RefusedError
-from headwater.runtime.kafka import client_config, translate
+from headwater.runtime.kafka import answered, client_config, translate
 from headwater.runtime.models import Settings
 from headwater.runtime.redis import connect
 from headwater.runtime.redis import translate as translate_redis
@@ -93,8 +93,10 @@ def _offsets(settings: Settings, topic: str, partition: int) -> tuple[int, int]:
     at = TopicPartition(topic, partition)
     spec: Any = OffsetSpec  # the client types none of it
     try:
-        low: int = admin.list_offsets({at: spec.earliest()}, request_timeout=10)[at].result(12).offset
-        high: int = admin.list_offsets({at: spec.latest()}, request_timeout=10)[at].result(12).offset
+        low, high = (
+            answered(admin.list_offsets({at: end}, request_timeout=10)[at].result(12).offset, topic, partition)
+            for end in (spec.earliest(), spec.latest())
+        )
     except KafkaException as error:
         raise translate(error, settings.kafka.bootstrap_servers) from error
     return low, high

@@ -4,24 +4,23 @@
 -- Contract: changes nothing unless epoch, topic, graph generation and expected next offset match. Everything that can
 -- raise (unpacking, the fence) is done before the first write, for Redis does not roll back; the fence moves last.
 -- KEYS 1 f:p  2 meta  3 names 4 ds 5 dz 6 sv 7 mv 8 fr 9 wp 10 cad 11 job 12 jz 13 edge 14 ez 15 ax 16 mz 17 ex 18 al
---      19 run 20 rc:p 21 sb:p 22 asof, then S outboxes, S ro, then the seen lists to append to, then those to drop
--- ARGV 1 epoch 2 topic 3 gen 4 expected 5 next, '' in a piece that goes ahead: the fence and what belongs to it stay 6 soft 7 mx 8 floor 9..14 counters 15 as-of or '' 16 partition
---      17 S 18 call token 19 closed runs kept 20 closed runs kept after (µs) 21 plan (msgpack) 22 names of buckets to append,
---      '\n' between 23 the same to drop, then the packed ids by appended list
--- Returns {'OK', soft, longest outbox, {run key, joined record, …}} or {'FENCED', epoch} {'TOPIC', topic} {'GEN', gen} {'NEXT', next}.
+--      19 run 20 gone 21 rc:p 22 sb:p 23 asof, then S outboxes, S ro, then the seen lists to append to, then those to drop
+-- ARGV 1 epoch 2 topic 3 gen 4 expected 5 next, '' in a piece that goes ahead: the fence and what belongs to it stay 6 mx 7 floor
+--      8..13 counters 14 as-of or '' 15 partition 16 S 17 call token 18 closed runs kept 19 closed runs kept after (µs)
+--      20 plan (msgpack) 21 names of buckets to append, '\n' between 22 the same to drop, then the packed ids by appended list
+-- Returns {'OK', longest outbox, {run key, joined record, …}} or {'FENCED', epoch} {'TOPIC', topic} {'GEN', gen} {'NEXT', next}.
 
 local f = redis.call('HMGET', KEYS[1], 'epoch', 'topic', 'next')
 if f[1] ~= ARGV[1] then return {'FENCED', f[1] or ''} end
 if f[2] ~= ARGV[2] then return {'TOPIC', f[2] or ''} end
-local g = redis.call('HMGET', KEYS[2], 'gen', 'soft')
-if (g[1] or '0') ~= ARGV[3] then return {'GEN', g[1] or '0'} end
+local gen = redis.call('HGET', KEYS[2], 'gen') or '0'
+if gen ~= ARGV[3] then return {'GEN', gen} end
 if f[3] ~= ARGV[4] then return {'NEXT', f[3] or ''} end
-local soft = g[2] or '0'
-local S = tonumber(ARGV[17])
-local OUT, RO, SEEN = 22, 22 + S, 22 + 2 * S
-local partition = tonumber(ARGV[16])
-local plan = cmsgpack.unpack(ARGV[21])
-local appends = #ARGV - 23
+local S = tonumber(ARGV[16])
+local OUT, RO, SEEN = 23, 23 + S, 23 + 2 * S
+local partition = tonumber(ARGV[15])
+local plan = cmsgpack.unpack(ARGV[20])
+local appends = #ARGV - 22
 if appends > #KEYS - SEEN then return redis.error_reply('ARITY') end
 
 local call, unpk, spack, sunpack = redis.call, unpack, struct.pack, struct.unpack
@@ -253,7 +252,7 @@ local function write_joined(key, old, value, is_closed, shard)
   local was, is = closed(a), closed(r)
   if is then
     call('ZREM', KEYS[RO + 1 + shard], key)
-    if not was and is_closed == 0 then call('RPUSH', KEYS[20], spack('>d', r[3]) .. key) end
+    if not was and is_closed == 0 then call('RPUSH', KEYS[21], spack('>d', r[3]) .. key) end
   else
     call('ZADD', KEYS[RO + 1 + shard], 'GT', (math.floor(r[3] / MINUTE) + 1) * MINUTE - 1, key)
   end
@@ -273,7 +272,7 @@ local function write_runs(runs)
         k = k + 2
         -- It had left with the horizon while its owner still knew it: it has to be able to leave again.
         if not old and runs[i + 3] == 1 and token ~= '' then
-          call('RPUSH', KEYS[20], spack('>d', tonumber(ARGV[7])) .. key)
+          call('RPUSH', KEYS[21], spack('>d', tonumber(ARGV[6])) .. key)
         end
       else
         write_joined(key, old, runs[i + 2], runs[i + 3], runs[i + 4])
@@ -308,18 +307,18 @@ for i = 1, #P[16], 2 do mark_slot(P[16][i], P[16][i + 1]) end
 for i = 1, #P[18], 2 do zgreater(KEYS[RO + 1 + P[18][i]], P[18][i + 1]) end
 for i = 1, #P[19], 2 do many('ZREM', KEYS[RO + 1 + P[19][i]], P[19][i + 1]) end
 write_runs(P[17])
-for lo = 1, #P[20], CHUNK do call('RPUSH', KEYS[20], unpk(P[20], lo, math.min(lo + CHUNK - 1, #P[20]))) end
+for lo = 1, #P[20], CHUNK do call('RPUSH', KEYS[21], unpk(P[20], lo, math.min(lo + CHUNK - 1, #P[20]))) end
 
 -- Closed runs leave with the horizon or past their bound, a bounded number at a time. The record decides: a run that opened
 -- again stays (it is listed anew when it closes), one that was spoken of since its listing moves to the end of the list.
-local over = math.min(call('LLEN', KEYS[20]) - tonumber(ARGV[19]), 2000)
-local crowded = over > 0 and call('LPOP', KEYS[20], over) or {}
-local oldest = tonumber(ARGV[7]) - tonumber(ARGV[20])
+local over = math.min(call('LLEN', KEYS[21]) - tonumber(ARGV[18]), 2000)
+local crowded = over > 0 and call('LPOP', KEYS[21], over) or {}
+local oldest = tonumber(ARGV[6]) - tonumber(ARGV[19])
 local listed = {}
-local head = call('LINDEX', KEYS[20], 0)
+local head = call('LINDEX', KEYS[21], 0)
 while head and #crowded + #listed < 2000 and sunpack('>d', head) < oldest do
-  listed[#listed + 1] = call('LPOP', KEYS[20])
-  head = call('LINDEX', KEYS[20], 0)
+  listed[#listed + 1] = call('LPOP', KEYS[21])
+  head = call('LINDEX', KEYS[21], 0)
 end
 local function leave(members, before)
   for lo = 1, #members, CHUNK do
@@ -330,7 +329,7 @@ local function leave(members, before)
       local r = values[i] and cmsgpack.unpack(values[i]:sub(9))
       if r and closed(r) then
         local last = math.max(r[3], r[5][1], r[7][1])
-        if last < before then gone[#gone + 1] = keys[i] else call('RPUSH', KEYS[20], spack('>d', last) .. keys[i]) end
+        if last < before then gone[#gone + 1] = keys[i] else call('RPUSH', KEYS[21], spack('>d', last) .. keys[i]) end
       end
     end
     if #gone > 0 then call('HDEL', KEYS[19], unpk(gone)) end
@@ -339,14 +338,26 @@ end
 leave(crowded, math.huge)
 leave(listed, oldest)
 
--- A removal since this owner last looked: a dataset that it left unnamed may have come back by this call, so name all it touches.
-if P[22] == 1 then
-  -- The clock, not a count: a Redis that is set back and read on would come to the same count again for another removal.
-  local t = call('TIME')
-  soft = string.format('%.0f', math.max(tonumber(soft) + 1, t[1] * 1000000 + t[2]))
-  call('HSET', KEYS[2], 'soft', soft)
-elseif soft ~= ARGV[6] then
-  for i = 2, #P[3], 2 do name(P[3][i], 'd' .. P[3][i]) end
+-- Removed datasets (SEMANTICS.md, section 3). Whoever asserts one past its removal brings it back. Only here is that seen:
+-- the removal may be another owner's, and its own owner leaves unnamed what it named in the same minute.
+local back = #P[3] > 0 and call('EXISTS', KEYS[20]) == 1
+for lo = 1, back and #P[3] or 0, 2 * CHUNK do
+  local keys = {}
+  for i = lo, math.min(lo + 2 * CHUNK - 1, #P[3]), 2 do keys[#keys + 1] = P[3][i + 1] end
+  local gone = call('HMGET', KEYS[20], unpk(keys))
+  for j, key in ipairs(keys) do
+    if gone[j] and tonumber(P[3][lo + 2 * j - 2]) > tonumber(gone[j]) then
+      call('HDEL', KEYS[20], key)
+      name(key, 'd' .. key)
+    end
+  end
+end
+for i = 1, #P[22], 2 do
+  local key, at = P[22][i], P[22][i + 1]
+  local asserted = tonumber(call('ZSCORE', KEYS[5], key) or 0)
+  if asserted <= at and at > tonumber(call('HGET', KEYS[20], key) or 0) then
+    call('HSET', KEYS[20], key, string.format('%.0f', at))
+  end
 end
 
 for i = 1, #P[21], 2 do
@@ -358,20 +369,20 @@ for s, list in pairs(said) do
   longest = math.max(longest, call('RPUSH', KEYS[OUT + 1 + s], table.concat(list)))
 end
 
-if ARGV[5] == '' then return { 'OK', soft, longest, learned } end
+if ARGV[5] == '' then return { 'OK', longest, learned } end
 -- The log of seen ids, the as-of proof, and last the fence.
 local i = 1
+for bucket in string.gmatch(ARGV[21], '[^\n]+') do
+  call('RPUSH', KEYS[SEEN + i], ARGV[22 + i])
+  call('SADD', KEYS[22], bucket)
+  i = i + 1
+end
 for bucket in string.gmatch(ARGV[22], '[^\n]+') do
-  call('RPUSH', KEYS[SEEN + i], ARGV[23 + i])
-  call('SADD', KEYS[21], bucket)
-  i = i + 1
-end
-for bucket in string.gmatch(ARGV[23], '[^\n]+') do
   call('UNLINK', KEYS[SEEN + i])
-  call('SREM', KEYS[21], bucket)
+  call('SREM', KEYS[22], bucket)
   i = i + 1
 end
-if ARGV[15] ~= '' then call('HSET', KEYS[22], ARGV[16], ARGV[15]) end
-call('HSET', KEYS[1], 'mx', ARGV[7], 'floor', ARGV[8], 'applied', ARGV[9], 'dup', ARGV[10], 'late', ARGV[11],
-  'future', ARGV[12], 'undeduped', ARGV[13], 'bad', ARGV[14], 'next', ARGV[5])
-return { 'OK', soft, longest, learned }
+if ARGV[14] ~= '' then call('HSET', KEYS[23], ARGV[15], ARGV[14]) end
+call('HSET', KEYS[1], 'mx', ARGV[6], 'floor', ARGV[7], 'applied', ARGV[8], 'dup', ARGV[9], 'late', ARGV[10],
+  'future', ARGV[11], 'undeduped', ARGV[12], 'bad', ARGV[13], 'next', ARGV[5])
+return { 'OK', longest, learned }
