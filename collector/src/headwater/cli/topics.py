@@ -33,7 +33,12 @@ _BROKERS_CHOICE: Final = -1
 _PAUSE_S: Final = 0.05
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  headwater topics create --dry-run
+"""
+)
 def topics() -> None:
     """Create the topics of Headwater."""
 

@@ -130,6 +130,21 @@ class PolicySet:
         """
         return self._aliases
 
+    def matching(self, kind: PolicyKind, name: Name) -> list[Policy]:
+        """The policies that match, the most specific first: the order in which they are asked (rule 2)."""
+        exact = self._exact.get((kind, name), [])
+        return [rule.policy for rule in (*exact, *(rule for rule in self._patterns[kind] if rule.matches(name)))]
+
+    def same_as(self, name: Name) -> tuple[Name, ...]:
+        """All names that policies declare to be one dataset with this one, itself among them, sorted."""
+        found, fresh = {name}, [name]
+        while fresh:
+            one = fresh.pop()
+            others = {b if a == one else a for a, b in self._aliases if one in (a, b)} - found
+            found |= others
+            fresh += others
+        return tuple(sorted(found, key=lambda n: (n.namespace, n.name)))
+
     def _add(self, policy: Policy) -> None:
         namespace, name = _spelling(policy)
         rule = _Rule(policy, _rank(policy.subject, namespace, name), _compiled(namespace), _compiled(name))
@@ -139,11 +154,9 @@ class PolicySet:
             self._exact.setdefault((policy.kind, Name(namespace, name)), []).append(rule)
 
     def _resolve(self, kind: PolicyKind, name: Name) -> Effective:
-        exact = self._exact.get((kind, name), [])
-        rules = exact + [rule for rule in self._patterns[kind] if rule.matches(name)]
-        if not rules:
+        policies = self.matching(kind, name)
+        if not policies:
             return Effective(version=self.version)
-        policies = [rule.policy for rule in rules]
         target = next((p for p in policies if p.max_age_ms > 0), policies[0])
         none = Criticality.NONE
         return Effective(

@@ -93,13 +93,18 @@ def answer(context: click.Context, document: Callable[[], Any], lines: Callable[
     if wants_json(context):
         sys.stdout.write(json.dumps(document(), ensure_ascii=False, indent=2) + "\n")
         return
+    print_lines(lines())
+
+
+def print_lines(lines: RenderableType) -> None:
+    """Print lines for a person: as wide as the terminal is, or wide and plain where there is none."""
     console = Console(highlight=False)
     if console.is_terminal:
-        console.print(lines())
+        console.print(lines)
         return
     wide = Console(highlight=False, width=_WIDE)
     with wide.capture() as captured:
-        wide.print(lines())
+        wide.print(lines)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
