@@ -126,7 +126,7 @@ def _asked(context: click.Context, policies: bool | None) -> Project:
     except click.Abort as error:
         if sys.stdin.isatty():
             raise
-        raise UsageError("there is nobody to answer", remedy="headwater init --yes takes the defaults") from error
+        raise UsageError("there is nobody to answer", remedy="headwater init --yes  # takes the defaults") from error
 
 
 def _refuse_to_replace(folder: Path, names: list[str], force: bool) -> None:
