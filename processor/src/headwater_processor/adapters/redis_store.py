@@ -264,9 +264,9 @@ class RedisStore:
                     for later in list(self._sent)[1:]:
                         self._write(later)
                 outcomes.append(self._read(calls[len(outcomes)]))
-            except NoScriptError:
+            except NoScriptError as error:
                 self._sha.clear()
-                self._drop_connection()
+                wait_s = self._wait(error, wait_s)  # said, for it must not come twice
             except ResponseError as error:
                 if not (isinstance(error, _PASSING_TYPES) or str(error).startswith(_PASSING)):
                     self._sent.popleft()

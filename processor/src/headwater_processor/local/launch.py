@@ -14,7 +14,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from headwater.cli.producing import Producing
 from headwater.runtime.http import OFFSET as METRICS_OFFSET
-from headwater.runtime.kafka import client_config, translate
+from headwater.runtime.kafka import client_config, list_topics, translate
 from headwater.runtime.models import KafkaSettings, RedisSettings
 from headwater.runtime.policy_files import read_policies
 from headwater.runtime.redis import check_policy, connect
@@ -86,8 +86,9 @@ def create_topics(kafka: KafkaSettings, prefix: str = "lineage.") -> None:
         DeliveryError: Kafka cannot be reached or refuses.
     """
     try:
-        admin = AdminClient(client_config(kafka))
-        existing = admin.list_topics(timeout=_ADMIN_TIMEOUT_S).topics
+        config = client_config(kafka)
+        admin = AdminClient(config)
+        existing = list_topics(admin, config, timeout_s=_ADMIN_TIMEOUT_S).topics
         missing = [
             NewTopic(topic.name, num_partitions=topic.partitions, config=dict(topic.config))
             for topic in catalogue(prefix).values()

@@ -71,8 +71,9 @@ def place(settings: Settings, partitions: int) -> Iterator[Place]:
         RefusedError: the broker is the embedded one, which holds too little.
         HeadwaterError: Kafka or Redis cannot be used.
     """
-    client = connect(settings.redis)
-    here = Place(f"hw-bench-{secrets.token_hex(4)}", partitions, settings, client)
+    name = f"hw-bench-{secrets.token_hex(4)}"
+    client = connect(settings.redis, name)
+    here = Place(name, partitions, settings, client)
     admin = AdminClient(client_config(settings.kafka))
     client.ping()
     try:
