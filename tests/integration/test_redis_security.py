@@ -128,7 +128,7 @@ def test_a_password_that_was_replaced_in_its_file_is_used_by_the_next_connection
     [
         ({"password": SecretStr("wrong")}, "refuses us", "redis.password"),
         ({"ca_file": "other"}, "CERTIFICATE_VERIFY_FAILED", "redis.ca_file"),
-        ({"cert_file": "", "key_file": ""}, "ertificate", "redis.cert_file"),
+        ({"cert_file": "", "key_file": ""}, "cannot be used", "redis.cert_file"),
         ({"url": "redis", "ca_file": "", "cert_file": "", "key_file": ""}, "cannot be used", "rediss://"),
     ],
 )

@@ -203,6 +203,9 @@ def translate(error: RedisError, url: str) -> HeadwaterError:
     return RedisUnavailable(f"{where}: {said}", retriable=False)
 
 
+_HUNG_UP: Final = ("closed by server", "reset by peer", "EOF occurred", "Broken pipe")
+
+
 def _connection_remedy(said: str, url: str) -> str:
     """What TLS's own words mean, for a human."""
     if "CERTIFICATE_VERIFY_FAILED" in said:
@@ -211,6 +214,9 @@ def _connection_remedy(said: str, url: str) -> str:
         return "it wants a certificate of ours: redis.cert_file and redis.key_file"
     if "WRONG_VERSION_NUMBER" in said or "record layer failure" in said:
         return "this port speaks plain text: write redis:// instead of rediss://, or name its TLS port"
+    if url.startswith("rediss") and any(word in said for word in _HUNG_UP):
+        # The refusal comes after the handshake of TLS 1.3: whoever writes first is hung up on and does not read it.
+        return "does it want a certificate of ours (redis.cert_file and redis.key_file)? Does this port speak TLS?"
     if not url.startswith("rediss") and ("closed by server" in said or "reset by peer" in said):
         return "does this port want TLS (rediss://)?"
     return "is it running, and is its address right (--redis)?"

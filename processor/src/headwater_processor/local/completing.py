@@ -55,7 +55,8 @@ def suggestions(names: Iterable[Name], word: str) -> list[str]:
 def _known(context: click.Context, names: Callable[[StateReader], Iterator[Name]]) -> list[Name]:
     try:
         settings = invocation(context).settings()
-        with connect(settings.redis, timeout_s=_PATIENCE_S, connect_timeout_s=_PATIENCE_S) as client:
+        where, domain = settings.redis, settings.domain
+        with connect(where, domain, timeout_s=_PATIENCE_S, connect_timeout_s=_PATIENCE_S) as client:
             return list(islice(names(StateReader(client, settings.domain)), _NAMES_MAX))
     except Exception:  # noqa: BLE001 - a shell is completing a word: whatever is wrong, it is not the place to say so
         return []

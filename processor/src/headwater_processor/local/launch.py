@@ -66,7 +66,7 @@ def variable(key: str) -> str:
     return f"HEADWATER_{key.upper().replace('.', '__')}"
 
 
-def check_redis(settings: RedisSettings) -> None:
+def check_redis(settings: RedisSettings, domain: str) -> None:
     """Make sure that a Redis somebody named is there, takes us, and keeps what it is given.
 
     Raises:
@@ -74,7 +74,7 @@ def check_redis(settings: RedisSettings) -> None:
         RedisUnavailable: nobody answers there, or not us.
         RefusedError: it may evict keys.
     """
-    with connect(settings) as client:
+    with connect(settings, domain) as client:
         check_policy(client, settings.url)
 
 

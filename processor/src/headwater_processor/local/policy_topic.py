@@ -11,7 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from headwater.errors import BrokerUnavailable
 from headwater.runtime.errors import RefusedError
-from headwater.runtime.kafka import client_config, translate
+from headwater.runtime.kafka import Config, client_config, list_topics, translate
 from headwater.runtime.models import KafkaSettings, Settings
 from headwater.runtime.policy_files import read_policies
 from headwater_schemas.codec import decode_policy
@@ -84,9 +84,10 @@ def read_whole(kafka: KafkaSettings, topic: str) -> Iterator[Message]:
         RefusedError: there is no such topic.
     """
     reading = {"group.id": "headwater-policies", "enable.auto.commit": False, "enable.partition.eof": True}
-    consumer = Consumer({**client_config(kafka), **reading, "auto.offset.reset": "earliest"})
+    config = {**client_config(kafka), **reading, "auto.offset.reset": "earliest"}
+    consumer = Consumer(config)
     try:
-        partitions = _partitions(consumer, kafka, topic)
+        partitions = _partitions(consumer, config, kafka, topic)
         consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
         yield from _until_end(consumer, kafka, set(partitions))
     except KafkaException as error:
@@ -95,8 +96,8 @@ def read_whole(kafka: KafkaSettings, topic: str) -> Iterator[Message]:
         consumer.close()
 
 
-def _partitions(consumer: Consumer, kafka: KafkaSettings, topic: str) -> list[int]:
-    found = consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
+def _partitions(consumer: Consumer, config: Config, kafka: KafkaSettings, topic: str) -> list[int]:
+    found = list_topics(consumer, config, topic, timeout_s=_TIMEOUT_S).topics[topic]
     if found.error is None:
         return sorted(found.partitions)
     if found.error.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}:
