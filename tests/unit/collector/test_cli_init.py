@@ -44,7 +44,7 @@ def test_what_is_commented_out_loads_too(tmp_path: Path) -> None:
     ]
     (tmp_path / "all.toml").write_text("\n".join(line for line in lines if not line.startswith("#")), encoding="utf-8")
     settings = load(config="all.toml", environ={}, discover=False).settings
-    assert settings.kafka.extra["security.protocol"] == "SASL_SSL"
+    assert settings.kafka.sasl_mechanism == "SCRAM-SHA-512"
     assert settings.processor.run_timeout_ms == 21_600_000
     policies = (tmp_path / "policies.yaml").read_text(encoding="utf-8")
     (tmp_path / "all.yaml").write_text(

@@ -203,12 +203,11 @@ domain = {domain}                      # which graph: one consumer group and one
 
 [kafka]
 bootstrap_servers = {kafka}
-
-# Every setting of librdkafka by its own name. Secrets belong into variables: HEADWATER_KAFKA__SASL_PASSWORD.
-# [kafka.extra]
-# "security.protocol" = "SASL_SSL"
-# "sasl.mechanism" = "SCRAM-SHA-512"
-# "sasl.username" = "headwater"
+# sasl_mechanism = "SCRAM-SHA-512"      # over TLS, unless security_protocol says otherwise
+# sasl_username = "headwater"
+# sasl_password_file = "/run/secrets/kafka"   # or the password in HEADWATER_KAFKA__SASL_PASSWORD
+# ca_file = "/etc/headwater/ca.pem"     # who signed the brokers' certificates; without it, whom the system trusts
+# "queue.buffering.max.ms" = 5          # any other setting of librdkafka, by its own name
 
 [redis]
 url = {redis}      # with maxmemory-policy noeviction; the password in HEADWATER_REDIS__PASSWORD
