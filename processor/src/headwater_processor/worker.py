@@ -44,7 +44,7 @@ from headwater_processor.engine.outstanding import PollsOut
 from headwater_processor.engine.owned import Owned
 from headwater_processor.engine.proofs import Prover
 from headwater_processor.engine.shards import Shards, ShardSettings
-from headwater_processor.engine.stats import EngineStats
+from headwater_processor.engine.stats import EngineStats, RedisCalls
 from headwater_processor.ports import EmptyStateError, Fence, TopicChangedError
 from headwater_schemas.codec import decode_policy
 from headwater_schemas.policies import Policy
@@ -112,14 +112,15 @@ class Worker:
         self.topics = {role: topic.name for role, topic in catalogue(config.topic_prefix).items()}
         self.topic = self.topics["events"]
         self.stats = EngineStats()
+        self.redis_calls = RedisCalls()
         rules = config.rules
         self.store = RedisStore(
             config.redis_client(), config.domain, shards=rules.shards, closed_runs_max=rules.closed_runs_max,
-            horizon_us=rules.horizon_us, pulse=self.stats.pulse,
+            horizon_us=rules.horizon_us, pulse=self.stats.pulse, calls=self.redis_calls,
         )  # fmt: skip
         self._owner_store = RedisStore(
             config.redis_client(), config.domain, shards=rules.shards, closed_runs_max=rules.closed_runs_max,
-            horizon_us=rules.horizon_us,
+            horizon_us=rules.horizon_us, calls=self.redis_calls,
         )  # fmt: skip
         self._loader = Loader(self._owner_store.load_seen)
         self.schema_store = SchemaStore()
@@ -174,7 +175,7 @@ class Worker:
         self.engine = Engine(
             rules=config.rules, limits=config.limits, store=self.store, decoder=self.decoder, letters=self.letters,
             secret=self.store.secret, stats=self.stats, on_reset=self._on_reset, on_stopped=self._on_stopped,
-            on_named=self._on_named, on_applied=self._on_applied,
+            on_named=self._on_named, on_applied=self._on_applied, on_in_state=self._on_in_state,
         )  # fmt: skip
         self.publisher = KafkaPublisher(
             {**config.producer, "message.timeout.ms": int(1000 * QUEUED_SHARE * config.session_timeout_s)},
@@ -182,7 +183,7 @@ class Worker:
             fresh_s=FRESH_SHARE * config.session_timeout_s,
         )  # fmt: skip
         self.shards = Shards(
-            ShardStore(config.redis_client(), config.domain, config.rules.shards),
+            ShardStore(config.redis_client(), config.domain, config.rules.shards, self.redis_calls),
             self.publisher,
             ShardSettings(
                 config.rules.shards, config.domain, self.topic, config.freshness_interval_s, config.sweep_interval_s,
@@ -463,6 +464,9 @@ class Worker:
 
     def _on_named(self, behind: bool) -> None:
         self.shards.named(behind)
+
+    def _on_in_state(self, shards_touched: int, oldest_us: int) -> None:
+        self.shards.drain.travel.applied(shards_touched, oldest_us)
 
     def _shards_alive(self) -> None:
         self.shards.pulse()

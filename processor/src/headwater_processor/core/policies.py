@@ -123,6 +123,11 @@ class PolicySet:
             version=self.version,
         )
 
+    def declared_datasets(self) -> tuple[Name, ...]:
+        """The canonical names of the datasets that policies name exactly, sorted: what people say there is."""
+        named = (name for kind, name in self._exact if kind is PolicyKind.DATASET)
+        return tuple(sorted(named, key=lambda name: (name.namespace, name.name)))
+
     def aliases(self) -> tuple[tuple[Name, Name], ...]:
         """Pairs of canonical names that policies declare to be one dataset; the smaller name first, sorted.
 
