@@ -74,6 +74,26 @@ LINES: Final[tuple[Line, ...]] = (
     Line("timeout --preserve-status --signal INT 5 headwater tail alerts", INTERRUPTED),
     Line("headwater tail events", 2),
     Line("headwater tail alerts --from noon", 2, ("beginning",)),
+    # what fires, and who is on it
+    Line("headwater alerts list --all", 0, ("ReadNeverWritten",)),
+    Line("headwater alerts list --output json | python3 -m json.tool > alerts.json"),
+    Line("headwater alerts show ffffffff", 4, ("headwater alerts list --all",)),
+    Line("headwater alerts silence 's3://lake/*' --for 2h --reason upgrade", 0, ("silenced until",)),
+    Line("headwater alerts unsilence 's3://lake/*'", 0, ("no more",)),
+    Line("headwater alerts unsilence 's3://lake/*'", 4, ("headwater alerts list",)),
+    Line("headwater alerts silence '*' --for soon --reason x", 2, ("15m",)),
+    # what could not be read
+    Line("headwater deadletter list"),
+    Line("headwater deadletter list --output json | python3 -m json.tool > letters.json"),
+    Line("headwater deadletter list --since yesterday", 2, ("2h",)),
+    Line("headwater deadletter show 0:99999", 4, ("headwater deadletter list",)),
+    Line("headwater deadletter show here", 2, ("0:120",)),
+    Line("headwater deadletter replay --dry-run", 0, ("would be sent",)),
+    # whether it is set up right
+    Line("headwater doctor", 0, ("embedded broker",)),
+    Line("headwater doctor --output json | python3 -m json.tool > doctor.json"),
+    Line("headwater doctor --redis redis://127.0.0.1:1/0", 3, ("127.0.0.1:1",)),
+    Line("headwater doctor --timeout 0", 2),
     # what one says
     Line("headwater emit --job shop/nightly --reads s3://lake raw/orders --writes s3://lake daily/orders --rows 90"),
     Line("headwater emit --openlineage events.jsonl", 0, ("1",)),

@@ -62,7 +62,7 @@ class Producing:
         if left and kind is None:
             raise BrokerUnavailable(f"Kafka at {self._servers} did not confirm {left} records")
 
-    def send(self, key: bytes, value: bytes, label: str) -> None:
+    def send(self, key: bytes, value: bytes | None, label: str) -> None:
         """Queue one record; waits while the queue is full. `label` names it in `failed`."""
 
         def report(error: KafkaError | None, _message: Message) -> None:

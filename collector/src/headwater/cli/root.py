@@ -27,10 +27,13 @@ from headwater.runtime.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, EXIT_U
 GROUP: Final = "headwater.commands"
 
 SHORT_HELP: Final = {
+    "alerts": "List what fires, take incidents on, silence.",
     "bench": "Measure events a second, latency and memory on this machine.",
     "completion": "Print the script that lets a shell complete commands, options and names.",
     "config": "Show the settings and where each comes from.",
+    "deadletter": "List, show and replay what could not be read.",
     "demo": "Run a whole web shop on this machine, and watch it go wrong.",
+    "doctor": "Find what is wrong with an installation, and how to mend it.",
     "emit": "Send events: from OpenLineage files, or one by flags.",
     "graph": "Export the graph for other tools, and compare two of it.",
     "init": "Write the settings of a new project, and example policies.",
