@@ -12,7 +12,7 @@ import pytest
 from headwater_schemas import codec
 from headwater_schemas.codec import Rejected
 from headwater_schemas.documents import from_document, to_document
-from headwater_schemas.records import ALERTS, DELTAS, POLICIES
+from headwater_schemas.records import ALERTS, DECISIONS, DELTAS, POLICIES
 from headwater_schemas.registry import SchemaStore
 from headwater_schemas.schema import AVRO_DIR, WriterSchema
 
@@ -31,6 +31,7 @@ SINGLE_OBJECT: dict[str, tuple[Any, Callable[[Any], bytes], Callable[[bytes], An
     "graph_delta.v1": (DELTAS, codec.encode_delta, codec.decode_delta),
     "alert.v1": (ALERTS, codec.encode_alert, codec.decode_alert),
     "policy.v1": (POLICIES, codec.encode_policy, codec.decode_policy),
+    "decision.v1": (DECISIONS, codec.encode_decision, codec.decode_decision),
 }
 
 

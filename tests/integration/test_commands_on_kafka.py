@@ -196,6 +196,44 @@ def test_applied_policies_are_on_their_topic_under_their_subjects(topics: Headwa
     assert found[b"dataset:a/b"].owner == "me"
 
 
+def test_policies_in_force_are_shown_and_explained_before_and_after_they_are_applied(
+    topics: Headwater, tmp_path: Path
+) -> None:
+    file, stricter = tmp_path / "p.yaml", tmp_path / "q.yaml"
+    file.write_text(
+        "- {subject: lake, dataset: s3://lake *, max_age: 1h, owner: me, tags: [hot]}\n- {job: a b, owner: me}\n"
+    )
+    stricter.write_text("- {subject: orders, dataset: s3://lake orders, max_age: 5m}\n")
+    assert topics("policy", "test", "s3://lake/orders", "--file", str(file), "-o", "json") == 0
+    assert topics.rows()["changes"]["max_age_ms"] == {"before": 0, "after": 3_600_000}
+    assert topics("policy", "apply", str(file)) == 0
+    topics.said()
+    assert topics("policy", "show", "-o", "json") == 0
+    assert [(row["subject"], row["version"]) for row in topics.rows()] == [("job:a/b", 1), ("lake", 0)]
+    produce(topics.kafka, topics.topic("policies"), b"not a policy")
+    assert topics("policy", "test", "s3://lake orders", "--file", str(stricter), "--fail", "-o", "json") == 1
+    out, err = topics.said()
+    found = json.loads(out)
+    assert "at offset 2 is left out" in err
+    assert found["names"][0]["fields"]["max_age_ms"]["set_by"] == ["orders"]
+    assert found["names"][0]["fields"]["max_age_ms"]["lost"] == [{"subject": "lake", "value": 3_600_000}]
+    assert found["changes"] == {"max_age_ms": {"before": 3_600_000, "after": 300_000}}
+    assert topics("policy", "test", "--job", "a/b") == 0
+    assert "job:a/b" in topics.said()[0]
+
+
+def test_policies_can_be_tested_without_kafka(headwater: Headwater, tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("- {subject: lake, dataset: s3://lake *, max_age: 1h}\n")
+    nowhere = ("--kafka", "127.0.0.1:1")
+    assert headwater(*nowhere, "policy", "test", "s3://lake/orders", "--file", str(file), "--offline") == 0
+    assert "lake" in headwater.said()[0]
+    assert headwater("policy", "test", "s3://lake/orders", "--offline") == 2
+    assert headwater("policy", "test") == 2
+    assert headwater("policy", "show") == 4
+    assert "try: headwater topics create" in headwater.said()[1]
+
+
 def test_of_a_wrong_file_nothing_is_applied(topics: Headwater, tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text("- {dataset: a b, owner: me}\n- {dataset: a c, max_age: soon}\n")

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 from click.testing import CliRunner, Result
+from tests.support.processes import wait_until
 from tests.support.state_writer import StateWriter
 
 from headwater.cli.context import Invocation
@@ -71,6 +77,23 @@ def test_fail_looks_at_what_passed_the_filters(arguments: tuple[str, ...], code:
 
 
 @pytest.mark.usefixtures("state")
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (("--state", "STALE", "--state", "FRESH"), ["marts/orders", "orders"]),
+        (("--owner", "team-shop", "--owner", "nobody"), ["orders"]),
+        (("--name", "marts/*"), ["marts/orders"]),
+        (("--name", "9092"), ["orders"]),
+        (("--sort", "name"), ["orders", "marts/orders"]),
+        (("--namespace", "s3://lake", "--namespace", "kafka://b:9092", "--sort", "state"), ["marts/orders", "orders"]),
+    ],
+)
+def test_filters_and_orders_choose_what_is_shown(arguments: tuple[str, ...], names: list[str]) -> None:
+    found = json.loads(run_status(*arguments, output="json").stdout)
+    assert [dataset["name"] for dataset in found["datasets"]] == names
+
+
+@pytest.mark.usefixtures("state")
 @pytest.mark.parametrize("name", ["loader", "k8s/loader"])
 def test_a_job_is_found_by_its_name(name: str) -> None:
     done = run_status("--job", name)
@@ -90,6 +113,26 @@ def test_what_does_not_exist_ends_with_4_and_a_sentence(arguments: tuple[str, ..
     done = run_status(*arguments)
     assert done.exit_code == 4
     assert said in done.output
+
+
+def test_a_watch_in_a_pipe_tells_changes_and_ends_with_0_at_ctrl_c(state: StateWriter, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "headwater.cli", "status", "--watch", "0.1", "--output", "json"]
+    with (tmp_path / "seen").open("wb") as file:
+        watching = subprocess.Popen(command, stdout=file)
+        try:
+            wait_until(lambda: len(_seen(tmp_path)) == 1, within_s=30, what="the first look")
+            state.dataset(ORDERS, asserted_us=T, judged=JudgedRecord("LATE", owner="team-shop"))
+            wait_until(lambda: len(_seen(tmp_path)) == 2, within_s=20, what="the change")
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(20) == 0
+        finally:
+            watching.kill()
+            watching.wait()
+    assert [found["counts"]["by_state"]["LATE"] for found in _seen(tmp_path)] == [0, 1]
+
+
+def _seen(folder: Path) -> list[Any]:
+    return [json.loads(line) for line in (folder / "seen").read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.usefixtures("state")

@@ -112,7 +112,7 @@ class KafkaServer:
     """One broker on fixed ports and one data folder, so that it can be stopped, killed and started again.
 
     `settings` are added to server.properties. `keep=True` leaves the folder (data and log) after `close`.
-    `controller_port` and `cluster_id` are chosen by who starts several.
+    `controller_port` and `cluster_id` are chosen by who starts several, `port` by who adds listeners.
     """
 
     def __init__(
@@ -122,8 +122,9 @@ class KafkaServer:
         heap_mib: int = 512,
         controller_port: int | None = None,
         cluster_id: str | None = None,
+        port: int | None = None,
     ) -> None:
-        self.port = free_port()
+        self.port = port or free_port()
         self._controller_port = controller_port or free_port()
         self._cluster_id = cluster_id or new_cluster_id()
         self.folder = Path(tempfile.mkdtemp(prefix="headwater-kafka-"))

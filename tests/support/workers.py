@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import redis
 from confluent_kafka import Producer
-from tests.support.oracle.compare import Where, compare, feed
+from tests.support.oracle.compare import Where, compare, feed, state_client
 from tests.support.oracle.drive import COMPACTED, Run, new_model
 from tests.support.oracle.topics import Message, create_topic, read_topic
 from tests.support.processes import ChildServer, wait_until
@@ -110,21 +109,21 @@ def differences(
 
 def fence(run: Run, partition: int) -> dict[str, str]:
     """The fence of a partition as Redis has it; empty when there is none."""
-    with redis.Redis.from_url(run.where.redis_url) as client:
+    with state_client(run.where) as client:
         stored: Any = client.hgetall(f"{{hw:{run.where.domain}}}:f:{partition}")
     return {name.decode(): value.decode() for name, value in stored.items()}
 
 
 def as_of(run: Run) -> dict[str, int]:
     """As-of by partition, microseconds."""
-    with redis.Redis.from_url(run.where.redis_url) as client:
+    with state_client(run.where) as client:
         stored: Any = client.hgetall(f"{{hw:{run.where.domain}}}:asof")
     return {name.decode(): int(value) for name, value in stored.items()}
 
 
 def forget(run: Run) -> None:
     """Delete every key of the domain, as a Redis without persistence does when it is started anew."""
-    with redis.Redis.from_url(run.where.redis_url) as client:
+    with state_client(run.where) as client:
         for key in client.scan_iter(f"{{hw:{run.where.domain}}}:*", count=1000):
             client.delete(key)
 

@@ -5,6 +5,8 @@
 | `HEADWATER_TRANSPORT` | `kafka`, `file`, `memory`, `none`; unset: the first for which servers or a file are given |
 | `HEADWATER_KAFKA_BOOTSTRAP_SERVERS` | `host:port,host:port` |
 | `HEADWATER_KAFKA__<KEY>` | a librdkafka setting, dots as underscores: `HEADWATER_KAFKA__SASL_PASSWORD` |
+| `HEADWATER_KAFKA__CA_FILE`, `…CERT_FILE`, `…KEY_FILE` | PEM files: who signed the broker, who we are |
+| `HEADWATER_KAFKA__SASL_PASSWORD_FILE` | a file that holds the password; so for every secret (`headwater.kafka_security`) |
 | `HEADWATER_TOPIC_PREFIX` | what topic names begin with; `lineage.` if unset |
 | `HEADWATER_FILE` | where `file` appends |
 | `HEADWATER_NAMESPACE`, `HEADWATER_JOB` | the job's namespace (`default` if unset) and name |
@@ -24,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from headwater.errors import ConfigError
+from headwater.kafka_security import client_security
 from headwater.masking import MASK, is_secret_name
 
 PREFIX: Final = "HEADWATER_"
@@ -116,6 +119,8 @@ class EmitterConfig:
             if key.startswith(KAFKA_PREFIX)
         }
         servers = servers or kafka.get("bootstrap.servers", "")
+        if transport == "kafka":
+            kafka = client_security(kafka, _variable)
         _need(transport, "kafka", servers, "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092")
         _need(transport, "file", file, "FILE", "/var/log/lineage.jsonl")
         return cls(
@@ -129,6 +134,10 @@ class EmitterConfig:
             capacity=_positive(given("CAPACITY", str(DEFAULT_CAPACITY)), "CAPACITY"),
             on_full=_one_of("ON_FULL", given("ON_FULL", "drop_newest"), ON_FULL),
         )
+
+
+def _variable(key: str) -> str:
+    return f"{KAFKA_PREFIX}{key.upper().replace('.', '_')}"
 
 
 def _librdkafka_key(name: str) -> str:

@@ -1,163 +1,316 @@
-"""Every metric of a worker, declared once: its name, what it says, and what whoever is on call does when it moves.
+"""A worker as Prometheus sees it, and the catalogue as a page.
 
 `WorkerCollector` reads the worker when it is asked (no clock of its own, no globals); the registry is always passed in.
-Cardinality: labels are partitions, shards, stages and reasons from fixed lists; no label holds a name that people choose.
+What a metric means stands in `metrics_catalogue`.
 """
 
 from __future__ import annotations
 
 import resource
+import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeHistogramMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
-from headwater.runtime.metrics import Spec, as_table
+from headwater.runtime.metrics import Histogram, Spec, as_page
+from headwater_processor.core import plan
+from headwater_processor.core.unlinked import DATASET_KINDS, JOB_KINDS
+from headwater_processor.engine.census import EDGE_KINDS, STATES, TIERS
+from headwater_processor.metrics_catalogue import (
+    BY_NAME,
+    CATALOGUE,
+    INGEST,
+    OTHER,
+    OUTCOMES,
+    PROCESS,
+    SECTIONS,
+    SLIS,
+)
+from headwater_processor.ports import Refusal
+from headwater_schemas.codec import REASONS
 
 if TYPE_CHECKING:
+    from headwater_processor.engine.owned import Owned
     from headwater_processor.worker import Worker
 
+__all__ = ["CATALOGUE", "WorkerCollector", "page", "sli_page"]
 
-CATALOGUE: Final[tuple[Spec, ...]] = (
-    Spec("headwater_records", "counter", "Records taken from the events topic and planned.",
-         "Flat while producers are busy: look at headwater_partition_stopped and headwater_lag_records."),
-    Spec("headwater_events", "counter", "Events by outcome, as counted in the state (a replay does not count twice).",
-         "dup rising: a producer retries or is deployed twice. late rising: a clock or a backlog. bad: see headwater_rejected."
-         " undeduped: events older than the horizon; counters may count them twice.", ("partition", "outcome")),
-    Spec("headwater_rejected", "counter", "Records sent to the dead letters by this worker, by reason.",
-         "`headwater tail deadletter` shows them; the reason names the fault of the producer. unknown_schema: its schema is"
-         " not on the schemas topic.", ("reason",)),
-    Spec("headwater_refused_calls", "counter", "Fenced calls that changed nothing, by why.",
-         "FENCED now and then is a rebalance. Steady FENCED: two groups share a domain. NEXT: somebody wrote the state by hand.",
-         ("why",)),
-    Spec("headwater_partition_stopped", "gauge", "1 while a partition of this worker is stopped.",
-         "Read the alert PartitionStopped: it names the cause and the command to begin with.", ("partition",)),
-    Spec("headwater_lag_records", "gauge", "Records between what is applied and the end of the log.",
-         "Rising: add workers (up to the number of partitions) or look for a stopped partition.", ("partition",)),
-    Spec("headwater_watermark_seconds", "gauge", "Largest event time seen, less the allowed lateness (unix seconds).",
-         "Stands still while records flow: all producers of the partition are behind, or their clocks are.", ("partition",)),
-    Spec("headwater_as_of_delay_seconds", "gauge", "How far as-of is behind now: nothing younger is judged.",
-         "Over a minute: HeadwaterBlind fires. Lag, a stopped partition, or a broker that does not answer.", ("partition",)),
-    Spec("headwater_dedupe_horizon_seconds", "gauge", "How far back ids are remembered, by event time.",
-         "Below the longest time a producer retries: raise processor.seen_ids_max.", ("partition",)),
-    Spec("headwater_seen_ids", "gauge", "Ids remembered by this worker (about 8 bytes each, and as many in Redis).",
-         "Near processor.seen_ids_max the oldest are forgotten early.", ("partition",)),
-    Spec("headwater_stage_seconds", "counter", "CPU seconds of the engine's thread by stage (letters: waiting, wall time).",
-         "Which stage grows tells what to profile.", ("stage",)),
-    Spec("headwater_batches", "counter", "Batches of a partition planned.",
-         "records / batches is the batch size: small when quiet, thousands when behind."),
-    Spec("headwater_planned_operations", "counter", "Writes planned into calls.",
-         "operations / records tells how much the events change; near 0 is heartbeats."),
-    Spec("headwater_tails_decoded", "counter", "Record tails that had to be decoded because they were new.",
-         "Near the record rate: producers put something unique into names or facets; see the processor's README."),
-    Spec("headwater_records_checked", "counter", "Records that took the checked road (foreign schemas, odd forms).",
-         "A high share costs CPU: let the producer write the current schema."),
-    Spec("headwater_dropped_batches", "counter", "Batches read again because something before them was dropped.",
-         "Some at each rebalance; steady growth is a fault."),
-    Spec("headwater_rebalances", "counter", "Assignments of partitions to this worker.",
-         "Steady growth: workers die, or a poll takes longer than max.poll.interval.ms."),
-    Spec("headwater_images", "counter", "Images published on the deltas topic.",
-         "Follows what changes, not the events. Far more than usual: a removal, or names with dates in them."),
-    Spec("headwater_outbox_entries", "gauge", "Longest outbox among the shards of this worker.",
-         "Rising: the deltas topic does not take what is published. Over processor.outbox_max the worker waits."),
-    Spec("headwater_judged", "counter", "Looks at datasets, jobs and emitters.",
-         "Zero while there are datasets: policies are not read to their end, or as-of is unknown."),
-    Spec("headwater_shards_owned", "gauge", "Shards this worker publishes and judges.",
-         "The sum over workers must be the domain's number (16)."),
-    Spec("headwater_loop_age_seconds", "gauge", "Since a loop moved last.",
-         "Over 30 s the worker is not healthy and should be restarted; a rebalance or an outage of the broker is not that.",
-         ("loop",)),
-    Spec("headwater_max_rss_bytes", "gauge", "The most memory that the worker has held at once (resident set; never falls).",
-         "Near the limit of its container it will be killed, which loses nothing, and again after each start: raise the limit, or"
-         " add workers so that each has fewer partitions, or lower processor.seen_ids_max (see headwater_seen_ids). It steps up"
-         " when partitions are taken over and while names are new, then stays; steady growth for days is names with dates in them,"
-         " or a fault."),
-)  # fmt: skip
+Value = float | Histogram | Mapping[str, str]
+Sample = tuple[tuple[str, ...], Value]
+Samples = dict[str, Iterable[Sample]]
 
-_BY_NAME: Final = {spec.name: spec for spec in CATALOGUE}
-_OUTCOMES: Final = ("applied", "dup", "late", "future", "undeduped", "bad")
-
-Sample = tuple[tuple[str, ...], float]
+_OF_A_PARTITION: Final = tuple(spec.name for spec in INGEST if spec.labels == ("partition",))
 
 
 class WorkerCollector(Collector):
-    """A worker as Prometheus sees it. Register it on a registry of your own."""
+    """A worker's metrics. Register it on a registry of your own."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
+        self._process = ProcessCollector(registry=None)
 
     def collect(self) -> Iterator[Metric]:
         """Families of the catalogue, in its order."""
-        values = self._values() if self._worker.started else {}
+        values = values_of(self._worker) if self._worker.started else {}
         for spec in CATALOGUE:
-            kind = CounterMetricFamily if spec.kind == "counter" else GaugeMetricFamily
-            family = kind(spec.name, spec.help, labels=spec.labels)
-            for labels, value in values.get(spec.name, ()):
-                family.add_metric(labels, value)
-            yield family
+            if spec not in PROCESS:
+                yield family(spec, values.get(spec.name, ()))
+        yield from self._process.collect()
 
-    def _values(self) -> dict[str, Iterable[Sample]]:
-        worker, stats = self._worker, self._worker.stats
-        one = _single
-        return {
-            "headwater_records": one(stats.records),
-            "headwater_rejected": [((reason,), count) for reason, count in sorted(stats.rejections.items())],
-            "headwater_refused_calls": [((why,), count) for why, count in sorted(stats.refusals.items())],
-            "headwater_stage_seconds": [
-                (("consume",), worker.source.consume_s), (("decode",), stats.decode_s), (("plan",), stats.plan_s),
-                (("apply",), stats.apply_s), (("letters",), stats.letters_s),
-            ],
-            "headwater_batches": one(stats.batches),
-            "headwater_planned_operations": one(stats.operations),
-            "headwater_tails_decoded": one(worker.decoder.tails_decoded),
-            "headwater_records_checked": one(worker.decoder.records_checked),
-            "headwater_dropped_batches": one(stats.dropped_batches),
-            "headwater_rebalances": one(worker.source.rebalances),
-            "headwater_images": one(worker.shards.drain.images),
-            "headwater_outbox_entries": one(worker.shards.drain.longest),
-            "headwater_judged": one(worker.shards.judged()),
-            "headwater_shards_owned": one(len(worker.shards.owned())),
-            "headwater_loop_age_seconds": [((loop,), age) for loop, age in worker.loop_ages().items()],
-            "headwater_max_rss_bytes": one(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024),
-            **self._by_partition(),
-        }  # fmt: skip
 
-    def _by_partition(self) -> dict[str, Iterable[Sample]]:
-        worker = self._worker
-        owned = sorted(worker.engine.owned().items())
-        rules, now = worker.config.rules, time.time()
-        events: list[Sample] = []
-        gauges: dict[str, list[Sample]] = {
-            name: []
-            for name in ("headwater_partition_stopped", "headwater_lag_records", "headwater_watermark_seconds",
-                         "headwater_as_of_delay_seconds", "headwater_dedupe_horizon_seconds", "headwater_seen_ids")
-        }  # fmt: skip
-        stopped = worker.stopped()
-        for partition in sorted(stopped | {partition for partition, _ in owned}):
-            gauges["headwater_partition_stopped"].append(((str(partition),), 1.0 if partition in stopped else 0.0))
-        for partition, each in owned:
-            label = (str(partition),)
-            planner = each.planner
-            events += [((str(partition), name), getattr(planner.counters, name)) for name in _OUTCOMES]
-            end = worker.prover.ends.get(partition)
-            if end is not None:
-                gauges["headwater_lag_records"].append((label, max(0, end - each.applied)))
-            if planner.mx_us >= 0:
-                gauges["headwater_watermark_seconds"].append((label, (planner.mx_us - rules.lateness_us) / 1e6))
-                horizon = planner.mx_us - max(planner.floor, 0) * rules.bucket_us
-                gauges["headwater_dedupe_horizon_seconds"].append((label, min(horizon, rules.horizon_us) / 1e6))
-            if each.as_of_us:
-                gauges["headwater_as_of_delay_seconds"].append((label, max(0.0, now - each.as_of_us / 1e6)))
-            gauges["headwater_seen_ids"].append((label, planner.seen.total))
-        return {"headwater_events": events, **gauges}
+def family(spec: Spec, samples: Iterable[Sample]) -> Metric:
+    """What the catalogue declares, with its samples."""
+    made, add = _MAKERS[spec.kind](spec)
+    for labels, value in samples:
+        add(labels, value)
+    return made
+
+
+def values_of(worker: Worker) -> Samples:
+    """Name → samples, of a worker that is started. What has nothing to say is left out: no data is not 0."""
+    return {
+        **_ingest(worker),
+        **_by_partition(worker),
+        **_work(worker),
+        **_publish(worker),
+        **_domain(worker),
+        "headwater_loop_age_seconds": [((loop,), age) for loop, age in worker.loop_ages().items()],
+        "headwater_max_rss_bytes": _one(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT_BYTES),
+        "headwater_build": [((), _build())],
+    }
+
+
+# ---- what comes in -------------------------------------------------------------------------------------------------------
+
+
+def _ingest(worker: Worker) -> Samples:
+    stats = worker.stats
+    rejections = dict.fromkeys((*REASONS, OTHER), 0)
+    for reason, count in tuple(stats.rejections.items()):
+        rejections[reason if reason in REASONS else OTHER] += count
+    return {
+        "headwater_records": _one(stats.records),
+        "headwater_rejected": [((reason,), count) for reason, count in rejections.items()],
+        "headwater_refused_calls": [((each.value,), stats.refusals[each.value]) for each in Refusal],
+        "headwater_seen_ids_limit": _one(worker.config.rules.seen_ids_max),
+        "headwater_partitions_owned": _one(len(worker.engine.owned())),
+    }
+
+
+def _by_partition(worker: Worker) -> Samples:
+    owned = sorted(worker.engine.owned().items())
+    now = time.time()
+    events: list[Sample] = []
+    gauges: dict[str, list[Sample]] = {name: [] for name in _OF_A_PARTITION}
+    stopped = worker.stopped()
+    for partition in sorted(stopped | {partition for partition, _ in owned}):
+        gauges["headwater_partition_stopped"].append(((str(partition),), float(partition in stopped)))
+    for partition, each in owned:
+        counters = each.planner.counters
+        events += [((str(partition), name), getattr(counters, name)) for name in OUTCOMES]
+        for name, value in _of_partition(worker, partition, each, now):
+            gauges[name].append(((str(partition),), value))
+    return {"headwater_events": events, **gauges}
+
+
+def _of_partition(worker: Worker, partition: int, owned: Owned, now: float) -> Iterator[tuple[str, float]]:
+    planner, rules = owned.planner, worker.config.rules
+    end = worker.prover.ends.get(partition)
+    if end is not None:
+        yield "headwater_lag_records", max(0, end - owned.applied)
+    if planner.mx_us >= 0:
+        yield "headwater_watermark_seconds", (planner.mx_us - rules.lateness_us) / 1e6
+        horizon_us = planner.mx_us - max(planner.floor, 0) * rules.bucket_us
+        yield "headwater_dedupe_horizon_seconds", min(horizon_us, rules.horizon_us) / 1e6
+    if owned.as_of_us:
+        yield "headwater_as_of_delay_seconds", max(0.0, now - owned.as_of_us / 1e6)
+    yield "headwater_seen_ids", planner.seen.total
+
+
+# ---- how the worker works, and what goes out -----------------------------------------------------------------------------
+
+
+def _work(worker: Worker) -> Samples:
+    stats, shards, calls = worker.stats, worker.shards, worker.redis_calls
+    cpu = {"consume": worker.source.consume_s, "decode": stats.decode_s, "plan": stats.plan_s, "apply": stats.apply_s,
+           "letters": stats.letters_s, "publish": shards.publish_s, "judge": shards.judge_s}  # fmt: skip
+    took = {"decode": stats.decode, "plan": stats.plan, "letters": stats.letters, "call": stats.call,
+            "drain": shards.drain_took, "judge": shards.judge_took}  # fmt: skip
+    return {
+        "headwater_batch_records": [((), stats.batch_records)],
+        "headwater_stage_duration_seconds": [((stage,), histogram) for stage, histogram in took.items()],
+        "headwater_stage_seconds": [((stage,), seconds) for stage, seconds in cpu.items()],
+        "headwater_batches": _one(stats.batches),
+        "headwater_planned_operations": _one(stats.operations),
+        "headwater_tails_decoded": _one(worker.decoder.tails_decoded),
+        "headwater_records_checked": _one(worker.decoder.records_checked),
+        "headwater_dropped_batches": _one(stats.dropped_batches),
+        "headwater_rebalances": _one(worker.source.rebalances),
+        "headwater_redis_call_seconds": [((kind,), histogram) for kind, histogram in calls.took.items()],
+        "headwater_redis_retries": [((kind,), count) for kind, count in calls.failed.items()],
+    }
+
+
+def _publish(worker: Worker) -> Samples:
+    shards, now = worker.shards, time.monotonic()
+    outboxes = shards.outboxes
+    return {
+        "headwater_event_to_state_seconds": [((), worker.stats.to_state)],
+        "headwater_event_to_delta_seconds": [((), shards.drain.travel.to_delta)],
+        "headwater_images": _one(shards.drain.images),
+        "headwater_outbox_entries": _one(shards.drain.longest),
+        "headwater_shard_outbox_entries": [((str(shard),), length) for shard, length, _ in outboxes],
+        "headwater_shard_outbox_age_seconds": [
+            ((str(shard),), max(0.0, now - since) if since else 0.0) for shard, _, since in outboxes
+        ],
+        "headwater_judged": _one(shards.judged()),
+        "headwater_alerts_published": _one(shards.alerts),
+        "headwater_alerts_firing": [((severity,), count) for severity, count in shards.census.firing.items()],
+        "headwater_shards_owned": _one(len(shards.owned())),
+    }
+
+
+# ---- figures of the domain -----------------------------------------------------------------------------------------------
+
+
+def _domain(worker: Worker) -> Samples:
+    census = worker.shards.census
+    counted, figures = census.shards, census.figures
+    sizes: Samples = {"headwater_state_entries": [((kind,), count) for kind, count in census.sizes.items()]}
+    if not counted:
+        return {"headwater_census_shards": _one(0), **sizes}
+    inventories = sorted(
+        figures.inventory
+    )  # a tier without datasets has no coverage, and an empty inventory none at all
+    targets = sorted({tier for tier, _ in figures.slo}, key=TIERS.index)
+    kinds = [("dataset", row.kind) for row in DATASET_KINDS] + [("job", row.kind) for row in JOB_KINDS]
+    return {
+        "headwater_census_shards": _one(len(counted)),
+        "headwater_census_age_seconds": _one(max(0.0, time.monotonic() - census.counted_at)),
+        "headwater_inventory_datasets": [(key, figures.inventory[key]) for key in inventories],
+        "headwater_covered_datasets": [(key, figures.covered[key]) for key in inventories],
+        "headwater_dataset_states": [((state,), figures.states[state]) for state in STATES],
+        "headwater_slo_datasets": [((tier, state), figures.slo[tier, state]) for tier in targets for state in STATES],
+        "headwater_dataset_age_seconds": [((tier,), figures.ages[tier]) for tier in TIERS if tier in figures.ages],
+        "headwater_edges": [((kind,), figures.edges[kind]) for kind in EDGE_KINDS],
+        "headwater_edges_without_run": _one(figures.without_run),
+        "headwater_duplicate_edges": _one(figures.duplicates),
+        "headwater_judged_nodes": [((node,), figures.judged[node]) for node in ("dataset", "job")],
+        "headwater_unlinked_nodes": [(key, figures.unlinked[key]) for key in kinds],
+        **sizes,
+    }
+
+
+# ---- families ------------------------------------------------------------------------------------------------------------
+
+Add = Callable[[tuple[str, ...], Value], None]
+
+
+def _counter(spec: Spec) -> tuple[Metric, Add]:
+    made = CounterMetricFamily(spec.name, spec.help, labels=spec.labels, unit=spec.unit)
+    return made, lambda labels, value: made.add_metric(labels, _number(value))
+
+
+def _gauge(spec: Spec) -> tuple[Metric, Add]:
+    made = GaugeMetricFamily(spec.name, spec.help, labels=spec.labels, unit=spec.unit)
+    return made, lambda labels, value: made.add_metric(labels, _number(value))
+
+
+def _histogram(spec: Spec) -> tuple[Metric, Add]:
+    made = HistogramMetricFamily(spec.name, spec.help, labels=spec.labels, unit=spec.unit)
+
+    def add(labels: tuple[str, ...], value: Value) -> None:
+        assert isinstance(value, Histogram)  # noqa: S101 - the catalogue says so, and a test that every metric can be read
+        made.add_metric(labels, value.buckets(), value.sum)
+
+    return made, add
+
+
+def _gaugehistogram(spec: Spec) -> tuple[Metric, Add]:
+    made = GaugeHistogramMetricFamily(spec.name, spec.help, labels=spec.labels, unit=spec.unit)
+
+    def add(labels: tuple[str, ...], value: Value) -> None:
+        assert isinstance(value, Histogram)  # noqa: S101 - as above
+        made.add_metric(labels, value.buckets(), value.sum)
+
+    return made, add
+
+
+def _info(spec: Spec) -> tuple[Metric, Add]:
+    made = InfoMetricFamily(spec.name, spec.help)
+
+    def add(_labels: tuple[str, ...], value: Value) -> None:
+        assert isinstance(value, Mapping)  # noqa: S101 - as above
+        made.add_metric([], dict(value))
+
+    return made, add
+
+
+_MAKERS: Final[Mapping[str, Callable[[Spec], tuple[Metric, Add]]]] = {
+    "counter": _counter,
+    "gauge": _gauge,
+    "histogram": _histogram,
+    "gaugehistogram": _gaugehistogram,
+    "info": _info,
+}
+
+
+def _number(value: Value) -> float:
+    assert isinstance(value, int | float)  # noqa: S101 - as above
+    return float(value)
+
+
+def _one(value: float) -> list[Sample]:
+    return [((), float(value))]
+
+
+_RSS_UNIT_BYTES: Final = 1 if sys.platform == "darwin" else 1024
+
+
+@cache
+def _build() -> Mapping[str, str]:
+    try:
+        known = version("headwater")
+    except PackageNotFoundError:  # run from a folder of sources
+        known = "unknown"
+    return {"version": known, "compiled": "no" if str(plan.__file__).endswith(".py") else "yes"}
+
+
+# ---- pages ---------------------------------------------------------------------------------------------------------------
 
 
 def page() -> str:
-    """The catalogue as a table of Markdown: the processor's README holds it, and a test holds them equal."""
-    return as_table(CATALOGUE)
+    """The catalogue as Markdown: METRICS.md holds it, and a test holds them equal."""
+    return "\n".join(f"### {title}\n\n{as_page(specs)}" for title, specs in SECTIONS)
 
 
-def _single(value: float) -> list[Sample]:
-    return [((), float(value))]
+def sli_page() -> str:
+    """The SLIs as Markdown, held by METRICS.md in the same way."""
+    lines = ["| SLI | what it is, exactly | where to begin |", "|---|---|---|"]
+    lines += [f"| **{sli.name}** | {sli.definition} | {sli.objective} |" for sli in SLIS]
+    lines += ["", "```promql"]
+    for sli in SLIS:
+        lines += [f"# {sli.name}", *sli.promql]
+    return "\n".join([*lines, "```"]) + "\n"
+
+
+def known(name: str) -> Spec | None:
+    """The metric that a name of the exposition belongs to; None if the catalogue has none."""
+    for ending in ("", "_total", "_bucket", "_count", "_sum", "_gcount", "_gsum", "_info"):
+        spec = BY_NAME.get(name.removesuffix(ending)) if name.endswith(ending) else None
+        if spec is not None:
+            return spec
+    return None

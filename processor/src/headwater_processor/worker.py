@@ -34,7 +34,6 @@ from headwater_processor.core import stops
 from headwater_processor.core.decode import BatchDecoder
 from headwater_processor.core.judge_settings import JudgeSettings
 from headwater_processor.core.plan import PartitionPlanner, Rules
-from headwater_processor.core.policies import compile_policies
 from headwater_processor.core.seen import Seen
 from headwater_processor.engine.engine import Engine, Limits, refusal_is_foreign
 from headwater_processor.engine.follow import Follower
@@ -42,11 +41,11 @@ from headwater_processor.engine.intake import Poll
 from headwater_processor.engine.loading import Load, Loader
 from headwater_processor.engine.outstanding import PollsOut
 from headwater_processor.engine.owned import Owned
+from headwater_processor.engine.policy_table import PolicyTable
 from headwater_processor.engine.proofs import Prover
 from headwater_processor.engine.shards import Shards, ShardSettings
-from headwater_processor.engine.stats import EngineStats
+from headwater_processor.engine.stats import EngineStats, RedisCalls
 from headwater_processor.ports import EmptyStateError, Fence, TopicChangedError
-from headwater_schemas.codec import decode_policy
 from headwater_schemas.policies import Policy
 from headwater_schemas.registry import RegistryStore, SchemaStore, registry_client
 from headwater_schemas.topics import catalogue
@@ -112,14 +111,15 @@ class Worker:
         self.topics = {role: topic.name for role, topic in catalogue(config.topic_prefix).items()}
         self.topic = self.topics["events"]
         self.stats = EngineStats()
+        self.redis_calls = RedisCalls()
         rules = config.rules
         self.store = RedisStore(
             config.redis_client(), config.domain, shards=rules.shards, closed_runs_max=rules.closed_runs_max,
-            horizon_us=rules.horizon_us, pulse=self.stats.pulse,
+            horizon_us=rules.horizon_us, pulse=self.stats.pulse, calls=self.redis_calls,
         )  # fmt: skip
         self._owner_store = RedisStore(
             config.redis_client(), config.domain, shards=rules.shards, closed_runs_max=rules.closed_runs_max,
-            horizon_us=rules.horizon_us,
+            horizon_us=rules.horizon_us, calls=self.redis_calls,
         )  # fmt: skip
         self._loader = Loader(self._owner_store.load_seen)
         self.schema_store = SchemaStore()
@@ -134,8 +134,7 @@ class Worker:
         self._events = EventsTopic(config.client, self.topic)
         self._topic_id = ""
         self._looked_at = 0.0
-        self._policies: dict[bytes, Policy] = {}
-        self._policy_version = -1
+        self._policies = PolicyTable(config.policies)
         self._last_applied: dict[int, int] = {}
         self._held: set[int] = set()
         self._read_before = self._given_back_at = 0
@@ -174,7 +173,7 @@ class Worker:
         self.engine = Engine(
             rules=config.rules, limits=config.limits, store=self.store, decoder=self.decoder, letters=self.letters,
             secret=self.store.secret, stats=self.stats, on_reset=self._on_reset, on_stopped=self._on_stopped,
-            on_named=self._on_named, on_applied=self._on_applied,
+            on_named=self._on_named, on_applied=self._on_applied, on_in_state=self._on_in_state,
         )  # fmt: skip
         self.publisher = KafkaPublisher(
             {**config.producer, "message.timeout.ms": int(1000 * QUEUED_SHARE * config.session_timeout_s)},
@@ -182,7 +181,7 @@ class Worker:
             fresh_s=FRESH_SHARE * config.session_timeout_s,
         )  # fmt: skip
         self.shards = Shards(
-            ShardStore(config.redis_client(), config.domain, config.rules.shards),
+            ShardStore(config.redis_client(), config.domain, config.rules.shards, self.redis_calls),
             self.publisher,
             ShardSettings(
                 config.rules.shards, config.domain, self.topic, config.freshness_interval_s, config.sweep_interval_s,
@@ -464,6 +463,9 @@ class Worker:
     def _on_named(self, behind: bool) -> None:
         self.shards.named(behind)
 
+    def _on_in_state(self, shards_touched: int, oldest_us: int) -> None:
+        self.shards.drain.travel.applied(shards_touched, oldest_us)
+
     def _shards_alive(self) -> None:
         self.shards.pulse()
 
@@ -474,21 +476,11 @@ class Worker:
             self.schema_store.offer(value.decode())
 
     def _on_policy(self, key: bytes, value: bytes | None, offset: int) -> None:
-        if value is None:
-            self._policies.pop(key, None)
-        else:
-            self._policies[key] = decode_policy(value)
-        self._policy_version = offset
-        if self.follower.caught_up.is_set():
-            self._use_policies()
+        if self._policies.take(key, value, offset) and self.follower.caught_up.is_set():
+            self._on_caught_up()
 
     def _on_caught_up(self) -> None:
-        self._use_policies()
-
-    def _use_policies(self) -> None:
-        own = {policy.subject.encode(): policy for policy in self.config.policies}
-        policies = compile_policies({**own, **self._policies}.values(), self._policy_version)
-        self.shards.use_policies(policies)
+        self.shards.use_policies(self._policies.compiled())
 
     # ---- small things ----------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Bytes of events, deltas, alerts and policies: values in, framed Avro out, and back.
+"""Bytes of events, deltas, alerts, policies and decisions: values in, framed Avro out, and back.
 
 Importing this loads fastavro; `events`, `naming` and `ids` do not.
 """
@@ -14,11 +14,12 @@ from typing import Any, Final, Protocol
 import fastavro
 
 from headwater_schemas.alerts import Alert
+from headwater_schemas.decisions import Decision
 from headwater_schemas.deltas import GraphDelta
 from headwater_schemas.events import LineageEvent
 from headwater_schemas.framing import frame_confluent, frame_single_object, split_frame
 from headwater_schemas.policies import Policy
-from headwater_schemas.records import ALERTS, DELTAS, POLICIES, Mirror, T, from_record, to_record
+from headwater_schemas.records import ALERTS, DECISIONS, DELTAS, POLICIES, Mirror, T, from_record, to_record
 from headwater_schemas.schema import LINEAGE_EVENT, WriterSchema, reader
 from headwater_schemas.walker import Malformed
 from headwater_schemas.wire import write_event
@@ -31,16 +32,19 @@ __all__ = [
     "Schemas",
     "decode",
     "decode_alert",
+    "decode_decision",
     "decode_delta",
     "decode_policy",
     "encode",
     "encode_alert",
     "encode_confluent",
+    "encode_decision",
     "encode_delta",
     "encode_policy",
     "encode_single_object",
     "frame",
     "from_record",
+    "is_decision",
     "own_schema",
     "split_frame",
     "to_record",
@@ -71,6 +75,7 @@ REASONS: Final[Mapping[str, str]] = {
 DELTA: Final = "graph_delta.v1"
 ALERT: Final = "alert.v1"
 POLICY: Final = "policy.v1"
+DECISION: Final = "decision.v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +182,26 @@ def encode_policy(policy: Policy) -> bytes:
 def decode_policy(value: bytes) -> Policy:
     """The policy in a record's value. Raises Malformed."""
     return _decode(POLICY, POLICIES, value)
+
+
+def encode_decision(decision: Decision) -> bytes:
+    """The decision in single-object encoding."""
+    return _encode(DECISION, DECISIONS, decision)
+
+
+def decode_decision(value: bytes) -> Decision:
+    """The decision in a record's value. Raises Malformed."""
+    return _decode(DECISION, DECISIONS, value)
+
+
+def is_decision(value: bytes) -> bool:
+    """Whether a record of `lineage.policies` is a decision, not a policy; it may be malformed all the same."""
+    return value.startswith(_decision_frame())
+
+
+@cache
+def _decision_frame() -> bytes:
+    return frame_single_object(own_schema(DECISION).fingerprint, b"")
 
 
 def _write(parsed: Any, record: Mapping[str, Any]) -> bytes:

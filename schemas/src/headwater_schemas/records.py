@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from headwater_schemas import deltas
 from headwater_schemas.alerts import Alert, AlertState, Severity
+from headwater_schemas.decisions import Decision, DecisionKind
 from headwater_schemas.events import (
     Completeness,
     DatasetUse,
@@ -241,3 +242,4 @@ DELTAS: Final = Mirror(
 )
 ALERTS: Final = Mirror(Alert, state=_symbol(AlertState), severity=_symbol(Severity), candidates=_STRINGS)
 POLICIES: Final = Mirror(Policy, kind=_symbol(PolicyKind), criticality=_symbol(Criticality), tags=_STRINGS)
+DECISIONS: Final = Mirror(Decision, kind=_symbol(DecisionKind))

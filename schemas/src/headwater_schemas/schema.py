@@ -44,7 +44,7 @@ class Reader:
 
 @cache
 def reader(file: str) -> Reader:
-    """A schema of this package by its file's stem (`lineage_event.v1`, `graph_delta.v1`, `alert.v1`, `policy.v1`)."""
+    """A schema of this package by its file's stem (`lineage_event.v1`, `alert.v1` and their like)."""
     text = (AVRO_DIR / f"{file}.avsc").read_text(encoding="utf-8")
     tree = _without_logical_types(orjson.loads(text))
     return Reader(text, parse(text), fastavro.parse_schema(tree))

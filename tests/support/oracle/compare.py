@@ -11,6 +11,9 @@ from tests.support.oracle.compare_state import View, compare_state
 from tests.support.oracle.model import Model
 from tests.support.oracle.topics import read_topic
 
+from headwater.runtime.models import RedisSettings
+from headwater.runtime.redis import connect
+
 
 @dataclass(frozen=True, slots=True)
 class Where:
@@ -27,6 +30,11 @@ class Where:
         return f"{self.prefix}events"
 
 
+def state_client(where: Where) -> redis.Redis:
+    """A client on the state of the run, whatever stands behind its URL."""
+    return connect(RedisSettings(url=where.redis_url), where.domain)
+
+
 def feed(model: Model, where: Where) -> None:
     """Feeds the model with the events topic as it lies in Kafka."""
     for message in read_topic(where.bootstrap, where.events):
@@ -40,7 +48,7 @@ def compare(model: Model, where: Where, *, strict_versions: bool = True, rolled_
     come after them, and then what it was again. A transition that was lost is made again under its id, which is what a
     pager knows it by, with the as-of of then.
     """
-    client = redis.Redis.from_url(where.redis_url)
+    client = state_client(where)
     try:
         lines = compare_state(View(client, where.domain, model))
     finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import redis
-from tests.support.oracle.compare import Where
+from tests.support.oracle.compare import Where, state_client
 from tests.support.oracle.contract import BY_FINGERPRINT, BY_ID
 from tests.support.oracle.model import Model
 from tests.support.oracle.records import Record, policy_records, schema_records
@@ -107,7 +107,7 @@ class Run:
         """Until so many records are applied. Raises TimeoutError, RuntimeError when the worker ends."""
         numbers = partitions_of(self.where.bootstrap, self.where.events)
         keys = [f"{{hw:{self.where.domain}}}:f:{number}" for number in numbers]
-        with redis.Redis.from_url(self.where.redis_url) as client:
+        with state_client(self.where) as client:
 
             def reached() -> bool:
                 self.check_alive(worker)
@@ -120,7 +120,7 @@ class Run:
         """Until every record is applied, every outbox is empty and nothing more is published."""
         ends = {number: end for number, end in end_offsets(self.where.bootstrap, self.where.events).items() if end}
         quiet = _Quiet(self.where)
-        with redis.Redis.from_url(self.where.redis_url) as client:
+        with state_client(self.where) as client:
 
             def done() -> bool:
                 self.check_alive(worker)

@@ -53,9 +53,16 @@ def test_every_librdkafka_key_passes_through_from_all_sources(tmp_path: Path) ->
     assert found.kafka.extra == {
         "fetch.min.bytes": "7",
         "client.rack": "a",
-        "sasl.mechanism": "PLAIN",
-        "ssl.ca.location": "/ca.pem",
     }
+    assert (found.kafka.sasl_mechanism, found.kafka.ca_file) == ("PLAIN", "/ca.pem")
+
+
+def test_a_later_source_wins_whichever_of_its_names_a_credential_has(tmp_path: Path) -> None:
+    (tmp_path / "headwater.toml").write_text('[kafka.extra]\n"sasl.username" = "file"\n"sasl.password" = 1\n')
+    found = loaded(tmp_path, {"HEADWATER_KAFKA__SASL_USERNAME": "variable"}, **{"kafka.sasl.password": "flag"}).settings
+    assert found.kafka.sasl_username == "variable"
+    assert found.kafka.sasl_password is not None
+    assert found.kafka.sasl_password.get_secret_value() == "flag"
 
 
 def test_the_name_that_the_sdk_uses_for_the_servers_works_here_too(tmp_path: Path) -> None:

@@ -54,11 +54,17 @@ def test_services_are_embedded_unless_somebody_names_them() -> None:
 
 
 def test_our_own_clients_keep_every_setting_of_kafka_but_its_address() -> None:
-    given = {"kafka.bootstrap_servers": "b:1", "kafka.sasl_password": "hush", "kafka.security.protocol": "SSL"}
+    given = {
+        "kafka.bootstrap_servers": "b:1",
+        "kafka.sasl_password": "hush",
+        "kafka.security.protocol": "SSL",
+        "kafka.client.rack": "a",
+    }
     kafka = told(**given).kafka_at("b:2")
     assert kafka.bootstrap_servers == "b:2"
     assert kafka.sasl_password is not None
-    assert kafka.extra == {"security.protocol": "SSL"}
+    assert kafka.security_protocol == "SSL"
+    assert kafka.extra == {"client.rack": "a"}
 
 
 def test_the_demo_is_only_as_impatient_as_nobody_says_otherwise(tmp_path: Path) -> None:

@@ -13,7 +13,12 @@ from headwater.runtime.settings import describe
 _OTHER: Final = "A setting of librdkafka; its CONFIGURATION.md says what it means."
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  headwater config show --changed
+"""
+)
 def config() -> None:
     """Show the settings and where each comes from."""
 

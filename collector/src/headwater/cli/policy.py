@@ -7,7 +7,9 @@ from typing import Final
 import click
 
 from headwater.cli.context import invocation
+from headwater.cli.groups import OpenGroup
 from headwater.cli.output import emit_rows, note
+from headwater.cli.progress import progress, tracked
 from headwater.runtime.policy_files import read_policies
 from headwater_schemas.policies import Policy
 
@@ -36,9 +38,23 @@ Exit codes: 0 all are right, 2 a file cannot be read, 3 Kafka cannot be reached,
 _FILES = click.argument("files", nargs=-1, required=True, metavar="FILE…")
 
 
-@click.group()
+JOINED_BY: Final = "headwater.policy_commands"
+"""The entry-point group of commands that need the processor's rules: `show`, `test`."""
+
+
+@click.group(
+    cls=OpenGroup,
+    joined_by=JOINED_BY,
+    epilog="""\b
+Examples:
+  headwater policy validate policies/*.yaml
+  headwater policy test s3://lake/orders/daily --file policies.yaml
+  headwater policy apply policies.yaml
+  headwater policy show
+""",
+)
 def policy() -> None:
-    """Check policies, and put them in force."""
+    """Check policies, put them in force, and see which holds for what and why."""
 
 
 @policy.command(epilog=_FORM.format(command="validate"))
@@ -63,8 +79,11 @@ def apply(context: click.Context, files: tuple[str, ...]) -> None:
     found = read_policies(files)
     settings = invocation(context).settings()
     topic = catalogue(settings.topic_prefix)["policies"].name
-    with Producing(settings.kafka, topic) as producing:
-        for one in found:
+    with (
+        progress(context, "applying policies", len(found), unit="policies") as bar,
+        Producing(settings.kafka, topic) as producing,
+    ):
+        for one in tracked(bar, found):
             producing.send(one.subject.encode(), encode_policy(one), one.subject)
     producing.raise_first_failure()
     emit_rows(context, [_row(one) for one in found], _COLUMNS)

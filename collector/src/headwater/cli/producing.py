@@ -8,8 +8,9 @@ from typing import Final, Self
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from headwater.errors import BrokerUnavailable, HeadwaterError
-from headwater.runtime.kafka import producer_config, translate
+from headwater.runtime.kafka import list_topics, producer_config, translate
 from headwater.runtime.models import KafkaSettings
+from headwater.transports.kafka import RAISED, reason_of, to_write
 
 _WAIT_S: Final = 30.0
 _REACH_S: Final = 10.0
@@ -32,18 +33,19 @@ class Producing:
         self.delivered = 0
         self.failed: list[tuple[str, HeadwaterError]] = []
         try:
-            self._producer = Producer(producer_config(kafka, message_timeout_ms=int(wait_s * 1000)))
+            self._config = producer_config(kafka, message_timeout_ms=int(wait_s * 1000))
+            self._producer = Producer(self._config)
         except KafkaException as error:
             raise translate(error, self._servers) from error
 
     def __enter__(self) -> Self:
         try:
             # Says at once that broker or topic are not there, instead of after the time-out of the first message.
-            found = self._producer.list_topics(self._topic, timeout=_REACH_S).topics[self._topic]
+            found = list_topics(self._producer, self._config, self._topic, timeout_s=_REACH_S).topics[self._topic]
         except KafkaException as error:
             raise translate(error, self._servers) from error
         if found.error is not None:
-            raise translate(found.error, self._servers)
+            raise translate(found.error, self._servers, to_write(self._topic))
         return self
 
     def __exit__(
@@ -51,26 +53,32 @@ class Producing:
     ) -> None:
         if kind is not None:
             self._producer.purge()
-        left = self._producer.flush(self._wait_s + 5.0)
+        left = 0
+        try:
+            left = self._producer.flush(self._wait_s + 5.0)
+        except RAISED as fatal:
+            if kind is None:
+                raise translate(reason_of(fatal), self._servers, to_write(self._topic)) from fatal
         if left and kind is None:
             raise BrokerUnavailable(f"Kafka at {self._servers} did not confirm {left} records")
 
-    def send(self, key: bytes, value: bytes, label: str) -> None:
+    def send(self, key: bytes, value: bytes | None, label: str) -> None:
         """Queue one record; waits while the queue is full. `label` names it in `failed`."""
 
         def report(error: KafkaError | None, _message: Message) -> None:
             if error is None:
                 self.delivered += 1
             else:
-                self.failed.append((label, translate(error, self._servers)))
+                self.failed.append((label, translate(error, self._servers, to_write(self._topic))))
 
         while True:
             try:
                 self._producer.produce(self._topic, key=key, value=value, on_delivery=report)
             except BufferError:
                 self._producer.poll(0.5)
-            except KafkaException as error:
-                self.failed.append((label, translate(error, self._servers)))
+            except RAISED as error:
+                reason = reason_of(error)
+                self.failed.append((label, translate(reason, self._servers, to_write(self._topic))))
                 return
             else:
                 self._producer.poll(0)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from confluent_kafka import Message
 
+from headwater.cli.letters import RECEIPT_HEADER
 from headwater.eventjson import to_json
 from headwater_schemas.codec import Rejected, decode, decode_alert, decode_delta
 from headwater_schemas.registry import SchemaStore
@@ -47,6 +48,8 @@ def as_line(role: str, message: Message) -> str:
     """The record for a person."""
     document = as_document(role, message)
     place = f"{_time(document['timestamp_ms'] * 1000)}  {document['partition']}@{document['offset']}"
+    if role == "deadletter" and document.get("tombstone"):
+        return f"{place}  {_without_value(document['headers'])}"
     if document.get("tombstone"):
         return f"{place}  {document['key']}  taken back"
     if "undecodable" in document:
@@ -152,6 +155,13 @@ def _dead(document: Mapping[str, Any]) -> str:
     begins = base64.b64decode(document["value_base64"])[:_SHOWN_BYTES].hex()
     reason, why = headers.get("headwater.dlq.reason", "?"), headers.get("__connect.errors.exception.message", "")
     return f"{reason}  from {headers.get('__connect.errors.topic', '?')} {source}  {why}  {begins}"
+
+
+def _without_value(headers: Mapping[str, Any]) -> str:
+    """A letter whose record had no value, or the note that some were sent again."""
+    if "headwater.dlq.reason" in headers or RECEIPT_HEADER not in headers:
+        return _dead({"headers": headers, "value_base64": ""})
+    return f"letters {headers[RECEIPT_HEADER]} of this partition were replayed"
 
 
 _SAYING: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {

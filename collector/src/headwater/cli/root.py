@@ -12,13 +12,14 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Final
 
 import click
 
 from headwater import __version__
 from headwater.cli.context import global_options, invocation
+from headwater.cli.groups import entry_points_of, load_command, with_global_options
 from headwater.errors import HeadwaterError
 from headwater.masking import mask
 from headwater.runtime.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UsageError, exit_code
@@ -26,11 +27,17 @@ from headwater.runtime.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, EXIT_U
 GROUP: Final = "headwater.commands"
 
 SHORT_HELP: Final = {
+    "alerts": "List what fires, take incidents on, silence.",
     "bench": "Measure events a second, latency and memory on this machine.",
+    "completion": "Print the script that lets a shell complete commands, options and names.",
     "config": "Show the settings and where each comes from.",
+    "deadletter": "List, show and replay what could not be read.",
     "demo": "Run a whole web shop on this machine, and watch it go wrong.",
+    "doctor": "Find what is wrong with an installation, and how to mend it.",
     "emit": "Send events: from OpenLineage files, or one by flags.",
-    "policy": "Check policies, and put them in force.",
+    "graph": "Export the graph for other tools, and compare two of it.",
+    "init": "Write the settings of a new project, and example policies.",
+    "policy": "Check policies, put them in force, and see which holds for what and why.",
     "status": "Show how fresh every dataset is, worst first, and what hangs loose.",
     "tail": "Print what is on the topics of deltas, alerts, late events or dead letters.",
     "topics": "Create the topics of Headwater.",
@@ -72,7 +79,7 @@ class Root(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         found = _entry_points().get(cmd_name)
-        return None if found is None else _with_global_options(_loaded(found))
+        return None if found is None else with_global_options(_loaded(found))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -100,36 +107,11 @@ class Root(click.Group):
 
 
 def _entry_points() -> dict[str, EntryPoint]:
-    return {found.name: found for found in entry_points(group=GROUP)}
+    return entry_points_of(GROUP)
 
 
 def _loaded(found: EntryPoint) -> click.Command:
-    try:
-        command = found.load()
-    except ModuleNotFoundError as error:
-        missing = error.name or "a module"
-        if missing.startswith("headwater"):
-            raise UsageError(f"headwater {found.name} is not part of this installation") from error
-        extra = "processor" if found.value.startswith("headwater_processor") else "cli"
-        what = f"headwater {found.name} needs {missing}, which is not installed"
-        raise UsageError(what, remedy=f"pip install 'headwater[{extra}]'") from error
-    if not isinstance(command, click.Command):
-        raise UsageError(f"headwater {found.name}: {found.value} is no command")
-    return command
-
-
-def _with_global_options(command: click.Command) -> click.Command:
-    """The command, taking the global options too, but for those whose names it uses itself."""
-    if isinstance(command, click.Group):
-        for inner in command.commands.values():
-            _with_global_options(inner)
-    taken = {name for parameter in command.params for name in parameter.opts}
-    for option in global_options():
-        if not taken & {name for name in option.opts if name.startswith("--")}:
-            option.opts = [name for name in option.opts if name not in taken]
-            option.hidden = option.name != "output" or isinstance(command, click.Group)
-            command.params.append(option)
-    return command
+    return load_command(found, f"headwater {found.name}")
 
 
 @click.group(
@@ -142,6 +124,10 @@ def root() -> None:
 
 def run(args: Sequence[str]) -> int:
     """Run the command line; returns its exit code. Writes errors to stderr, and raises nothing."""
+    if instruction := os.environ.get("_HEADWATER_COMPLETE"):
+        from headwater.cli.completion import answer
+
+        return answer(root, instruction)
     try:
         with root.make_context("headwater", list(args)) as context:
             root.invoke(context)

@@ -23,8 +23,9 @@ from headwater.cli.output import emit_json_line, note
 from headwater.cli.records import ROLES, as_document, as_line
 from headwater.errors import BrokerUnavailable
 from headwater.runtime.errors import RefusedError, UsageError
-from headwater.runtime.kafka import client_config, translate
+from headwater.runtime.kafka import client_config, list_topics, translate
 from headwater.runtime.models import KafkaSettings
+from headwater.transports.kafka import to_read
 from headwater_schemas.topics import catalogue
 
 _TIMEOUT_S: Final = 10.0
@@ -32,6 +33,8 @@ _SILENT_S: Final = 20.0
 """Without --follow: how long a broker may say nothing before the end of the topic is reached."""
 
 _PAUSE_S: Final = 0.1
+_NO_GROUP: Final = KafkaError.GROUP_AUTHORIZATION_FAILED
+"""librdkafka asks for the coordinator of the group that it must be given, though nothing joins it: readers need no right to it."""
 _PASSING: Final = frozenset(
     {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
 )
@@ -78,7 +81,7 @@ def tail(context: click.Context, topic: str, start: str, most: int | None, follo
         if not printed:
             note(context, f"{name} holds no records" if start != "end" else f"{name}: the end is reached at once")
     except KafkaException as error:
-        raise translate(error, settings.kafka.bootstrap_servers) from error
+        raise translate(error, settings.kafka.bootstrap_servers, to_read(name)) from error
 
 
 def _last_of(start: str) -> int:
@@ -91,9 +94,10 @@ def _last_of(start: str) -> int:
 
 
 def _records(kafka: KafkaSettings, name: str, start: str, last: int, follow: bool) -> Iterator[Message]:
-    consumer = Consumer(_config(kafka))
+    config = _config(kafka)
+    consumer = Consumer(config)
     try:
-        partitions = _partitions(consumer, kafka, name)
+        partitions = _partitions(consumer, config, kafka, name)
         if last:
             begin = [_before_end(consumer, name, partition, last) for partition in partitions]
         else:
@@ -114,14 +118,14 @@ def _config(kafka: KafkaSettings) -> dict[str, object]:
     return {**client_config(kafka), **reading, "auto.offset.reset": "earliest"}
 
 
-def _partitions(consumer: Consumer, kafka: KafkaSettings, name: str) -> list[int]:
-    found = consumer.list_topics(name, timeout=_TIMEOUT_S).topics[name]
+def _partitions(consumer: Consumer, config: dict[str, object], kafka: KafkaSettings, name: str) -> list[int]:
+    found = list_topics(consumer, config, name, timeout_s=_TIMEOUT_S).topics[name]
     if found.error is not None:
         if found.error.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}:
             raise RefusedError(
                 f"Kafka at {kafka.bootstrap_servers} has no topic {name}", remedy="headwater topics create"
             )
-        raise KafkaException(found.error)
+        raise translate(found.error, kafka.bootstrap_servers, to_read(name))
     return sorted(found.partitions)
 
 
@@ -171,7 +175,7 @@ def _good(message: Message) -> bool:
     error = message.error()
     if error is None:
         return True
-    if _at_end(message) or error.retriable() or error.code() in _PASSING:
+    if _at_end(message) or error.retriable() or error.code() in _PASSING or error.code() == _NO_GROUP:
         return False
     raise KafkaException(error)
 

@@ -17,7 +17,8 @@ from headwater.cli.context import invocation
 from headwater.cli.output import emit_rows, note
 from headwater.errors import DeliveryError
 from headwater.runtime.errors import EXIT_FINDING
-from headwater.runtime.kafka import client_config, translate
+from headwater.runtime.kafka import client_config, list_topics, translate
+from headwater.transports.kafka import Needs
 from headwater_schemas.topics import Topic, catalogue
 
 _TIMEOUT_S: Final = 15.0
@@ -33,7 +34,12 @@ _BROKERS_CHOICE: Final = -1
 _PAUSE_S: Final = 0.05
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  headwater topics create --dry-run
+"""
+)
 def topics() -> None:
     """Create the topics of Headwater."""
 
@@ -59,8 +65,10 @@ def create(context: click.Context, dry_run: bool, partitions: int | None, replic
     """Create the topics that do not exist yet. What exists is compared and left as it is."""
     settings = invocation(context).settings()
     wanted = _wanted(settings.topic_prefix, partitions)
-    admin = AdminClient(client_config(settings.kafka))
+    config = client_config(settings.kafka)
+    admin = AdminClient(config)
     try:
+        list_topics(admin, config, timeout_s=_TIMEOUT_S)  # says at once why nobody would take us
         existing, embedded = _existing(admin), _is_embedded(admin)
         missing = [topic for topic in wanted if topic.name not in existing]
         if not dry_run:
@@ -72,7 +80,7 @@ def create(context: click.Context, dry_run: bool, partitions: int | None, replic
         old = [topic for topic in wanted if topic.name not in new]
         differing = _differences(old, existing, {} if embedded else _configs(admin, old))
     except KafkaException as error:
-        raise translate(error, settings.kafka.bootstrap_servers) from error
+        raise translate(error, settings.kafka.bootstrap_servers, _needs(settings.topic_prefix)) from error
     done = "would be created" if dry_run else "created"
     rows = [_row(topic, topic.name not in new, differing.get(topic.name, []), done) for topic in wanted]
     emit_rows(context, rows, ["topic", "partitions", "result", "differences"])
@@ -80,6 +88,12 @@ def create(context: click.Context, dry_run: bool, partitions: int | None, replic
         note(context, _EMBEDDED if embedded else _LEFT)
         if fail:
             context.exit(EXIT_FINDING)
+
+
+def _needs(prefix: str) -> Needs:
+    """What creating and comparing takes, for all topics at once."""
+    operations = ("Create", "Describe", "DescribeConfigs")
+    return Needs("topic", f"{prefix} --resource-pattern-type prefixed" if prefix else "'*'", operations)
 
 
 def _wanted(prefix: str, partitions: int | None) -> list[Topic]:

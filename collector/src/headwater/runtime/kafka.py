@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import itertools
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
 
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin._metadata import ClusterMetadata
+from pydantic import SecretStr
 
 from headwater.errors import DeliveryError, HeadwaterError
+from headwater.kafka_security import client_security
+from headwater.masking import mask
 from headwater.runtime.errors import UsageError
-from headwater.runtime.models import KafkaSettings
-from headwater.transports.kafka import translated
+from headwater.runtime.kafka_probe import contradiction
+from headwater.runtime.models import OWN_NAMES, KafkaSettings
+from headwater.transports.kafka import FORBIDDEN, Needs, translated
 from headwater_schemas.topics import MAX_EVENT_BYTES, PARTITIONER
+
+log = logging.getLogger(__name__)
 
 Config = dict[str, Any]  # Any: librdkafka takes text, numbers, booleans and callables
 
@@ -22,17 +33,97 @@ _DECIDED_BY_BROKER: Final = (
 _HEARTBEATS_PER_SESSION: Final = 6
 
 
+class Heard:
+    """What a client says of its connections, as its `error_cb`: the last word that tells why no broker takes it."""
+
+    def __init__(self) -> None:
+        self.why: KafkaError | None = None
+        self._told_at = -_TELL_EVERY_S
+
+    def __call__(self, error: KafkaError) -> None:
+        if error.code() in _TELLING or "security.protocol" in error.str() or "PLAINTEXT" in error.str():
+            self.why = error
+            if time.monotonic() - self._told_at >= _TELL_EVERY_S:  # librdkafka tries again several times a second
+                self._told_at = time.monotonic()
+                log.info("kafka: %s", mask(error.str()))
+
+
+_TELL_EVERY_S: Final = 30.0
+
+
+_TELLING: Final = (
+    KafkaError._AUTHENTICATION,
+    KafkaError._SSL,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.UNSUPPORTED_SASL_MECHANISM,
+    KafkaError._UNSUPPORTED_FEATURE,
+    KafkaError._RESOLVE,
+)
+
+
+class Asking(Protocol):
+    """What all clients can: tell of topics, and serve their callbacks."""
+
+    def list_topics(self, topic: str | None = ..., timeout: float = ...) -> ClusterMetadata: ...
+
+    def poll(self, timeout: float = ...) -> object: ...
+
+
+def list_topics(
+    client: Asking, config: Mapping[str, Any], topic: str | None = None, *, timeout_s: float = 10.0
+) -> ClusterMetadata:
+    """As the client's own, but what will not come by waiting is said at once: a wrong password, a certificate of somebody we
+    do not trust, plain text against TLS. librdkafka would try these again until the time is over, and then say "timed out".
+
+    Args:
+        client: one that reads nothing yet: its callbacks are served by a poll.
+        config: what it was made of, with the `error_cb` of `client_config`.
+        topic: the only one to tell of; None for all that we may see.
+        timeout_s: until a broker has answered.
+
+    Raises:
+        KafkaException: no broker answers, or none takes us; the most telling error.
+    """
+    heard = config.get("error_cb")
+    if isinstance(heard, Heard):
+        heard.why = None  # what was heard in an outage that is over explains nothing now
+    give_up_s = time.monotonic() + timeout_s
+    for attempt in itertools.count(1):
+        try:
+            wait_s = min(_SLICE_S, max(0.1, give_up_s - time.monotonic()))
+            return (
+                client.list_topics(topic, timeout=wait_s) if topic is not None else client.list_topics(timeout=wait_s)
+            )
+        except KafkaException as error:
+            client.poll(0)
+            why = heard.why if isinstance(heard, Heard) else None
+            if why is not None and (why.code() != KafkaError._RESOLVE or time.monotonic() >= give_up_s):
+                raise KafkaException(why) from error
+            over = time.monotonic() >= give_up_s
+            if (over or attempt == _PROBE_AFTER) and (said := contradiction(config, time_is_over=over)):
+                raise KafkaException(KafkaError(KafkaError._SSL, said)) from error
+            if over:
+                raise
+    raise AssertionError("unreachable")  # for the checker: a count does not end
+
+
+_SLICE_S: Final = 1.0
+_PROBE_AFTER: Final = 2
+
+
 def client_config(kafka: KafkaSettings, *, client_id: str = "headwater") -> Config:
-    """What every client shares: address, credentials, pass-through settings. Enough for an AdminClient."""
-    config: Config = {
+    """What every client shares: address, credentials, pass-through settings. Enough for an AdminClient.
+
+    Raises:
+        ConfigError: settings contradict each other, or a file that they name cannot be read.
+    """
+    return {
         "bootstrap.servers": kafka.bootstrap_servers,
         "client.id": client_id,
         "log_level": 0,  # it would repeat itself on stderr; what matters comes through callbacks and results
-        **_extra(kafka),
+        "error_cb": Heard(),
+        **_given(kafka),
     }
-    if kafka.sasl_password is not None:
-        config["sasl.password"] = kafka.sasl_password.get_secret_value()
-    return config
 
 
 def consumer_config(
@@ -64,7 +155,7 @@ def consumer_config(
         config["partition.assignment.strategy"] = _STRATEGIES[protocol]
         config["session.timeout.ms"] = session_timeout_ms
         config["heartbeat.interval.ms"] = max(100, session_timeout_ms // _HEARTBEATS_PER_SESSION)
-    return config | _extra(kafka)
+    return config | _given(kafka)
 
 
 def _protocol(kafka: KafkaSettings, protocol: str) -> str:
@@ -100,20 +191,26 @@ def producer_config(kafka: KafkaSettings, *, client_id: str = "headwater", messa
         "message.max.bytes": 2 * MAX_EVENT_BYTES,
         "message.timeout.ms": message_timeout_ms,
     }
-    return config | _extra(kafka)
+    return config | _given(kafka)
 
 
-def translate(error: KafkaError | KafkaException, servers: str) -> HeadwaterError:
-    """Kafka's error as one of ours, with its remedy. `DeliveryError.retriable` says whether trying again can help."""
+def translate(error: KafkaError | KafkaException, servers: str, needs: Needs | None = None) -> HeadwaterError:
+    """Kafka's error as one of ours, with its remedy. `DeliveryError.retriable` says whether trying again can help.
+
+    `needs`: the permissions of what was tried, for where it is forbidden.
+    """
     if isinstance(error, KafkaException):
         error = error.args[0] if error.args and isinstance(error.args[0], KafkaError) else KafkaError(KafkaError._FAIL)
     if error.code() == KafkaError._INVALID_ARG:
-        return UsageError(f"Kafka's client refuses its settings: {error.str()}", remedy=_CONFIGURATION)
-    if error.fatal():
+        said = mask(error.str())
+        remedy = _KEY if "ssl.key" in said else _CONFIGURATION
+        return UsageError(f"Kafka's client refuses its settings: {said}", remedy=remedy)
+    if error.fatal() and error.code() not in FORBIDDEN:
         return DeliveryError(f"Kafka at {servers}: {error.str()}", remedy="start the process again", retriable=False)
-    return translated(error, servers)
+    return translated(error, servers, needs)
 
 
+_KEY: Final = "is it a private key in PEM, and kafka.key_password (or kafka.key_password_file) its password?"
 _CONFIGURATION: Final = "look the key up in librdkafka's CONFIGURATION.md, then correct [kafka.extra]"
 
 
@@ -127,6 +224,19 @@ def answered(offset: int, topic: str, partition: int) -> int:
     return offset
 
 
-def _extra(kafka: KafkaSettings) -> Config:
+def _given(kafka: KafkaSettings) -> Config:
+    """Credentials and what passes through, as librdkafka wants them."""
+    given = {key: text for field, key in _NAMES.items() if (text := _plain(getattr(kafka, field)))}
     # `log_level` is the one name of librdkafka with an underscore, which variables cannot tell from a dot.
-    return {("log_level" if key == "log.level" else key): value for key, value in kafka.extra.items()}
+    extra = {("log_level" if key == "log.level" else key): value for key, value in kafka.extra.items()}
+    return dict(client_security(given | extra, lambda key: f"kafka.{OWN_NAMES.get(key, key)}"))
+
+
+_NAMES: Final = {field: key for key, field in reversed(list(OWN_NAMES.items()))}
+"""Settings with a place of their own, to the first of the names that mean each."""
+
+
+def _plain(value: str | SecretStr | None) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return value or ""

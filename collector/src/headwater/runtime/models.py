@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
@@ -22,15 +23,53 @@ class KafkaSettings(Section):
     """Where Kafka is. `extra` takes every librdkafka setting by its own name and wins over what we choose."""
 
     bootstrap_servers: Text = "localhost:9092"
+    security_protocol: str = ""
+    sasl_mechanism: str = ""
+    sasl_username: str = ""
     sasl_password: SecretStr | None = None
+    sasl_password_file: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    key_password: SecretStr | None = None
+    key_password_file: str = ""
     extra: dict[str, str] = Field(default_factory=dict, repr=False)
 
 
+OWN_NAMES: Final[Mapping[str, str]] = {
+    "security.protocol": "security_protocol",
+    "sasl.mechanism": "sasl_mechanism",
+    "sasl.mechanisms": "sasl_mechanism",
+    "sasl.username": "sasl_username",
+    "sasl.password": "sasl_password",
+    "sasl.password.file": "sasl_password_file",
+    "ssl.ca.location": "ca_file",
+    "ca.file": "ca_file",
+    "ssl.certificate.location": "cert_file",
+    "cert.file": "cert_file",
+    "ssl.key.location": "key_file",
+    "key.file": "key_file",
+    "ssl.key.password": "key_password",
+    "key.password": "key_password",
+    "ssl.key.password.file": "key_password_file",
+    "key.password.file": "key_password_file",
+}
+"""librdkafka's names that have a setting of their own here."""
+
+
 class RedisSettings(Section):
-    """Where Redis is. A password here wins over one in the URL."""
+    """Where Redis is. A user and a password here win over those in the URL; a password wins over its file."""
 
     url: Text = Field(default="redis://localhost:6379/0", repr=False)
+    username: str = ""
     password: SecretStr | None = None
+    password_file: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    sentinel_username: str = ""
+    sentinel_password: SecretStr | None = None
+    sentinel_password_file: str = ""
 
 
 class RegistrySettings(Section):

@@ -27,7 +27,7 @@ from headwater.config import FACTS, KNOWN, PREFIX
 from headwater.masking import MASK, is_secret_name, mask
 from headwater.runtime import discovery
 from headwater.runtime.errors import UsageError
-from headwater.runtime.models import KafkaSettings, Settings
+from headwater.runtime.models import OWN_NAMES, KafkaSettings, Settings
 
 _SDK_ONLY: Final = (KNOWN | FACTS) - {f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS", f"{PREFIX}TOPIC_PREFIX"}
 _NOT_SETTINGS: Final = (f"{PREFIX}CONFIG", f"{PREFIX}OUTPUT", f"{PREFIX}TEST_", f"{PREFIX}UP_")
@@ -159,7 +159,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[Path_, Given]:
         keys = _ALIASES.get(name) or tuple(name.removeprefix(PREFIX).lower().split("__"))
         if len(keys) > 1 and keys[0] == "kafka" and keys[1] not in KafkaSettings.model_fields:
             # The SDK's rule: dots of librdkafka's names are underscores here.
-            keys = ("kafka", "extra", ".".join(keys[1:]).replace("_", "."))
+            keys = _placed(("kafka", "extra", ".".join(keys[1:]).replace("_", ".")))
         found[keys] = Given(_split_list(keys, environ[name]), name)
     return found
 
@@ -187,6 +187,8 @@ def _placed(keys: Path_) -> Path_:
     if len(keys) < 2 or keys[0] != "kafka":
         return keys
     below = ".".join(keys[1:])
+    if below.removeprefix("extra.") in OWN_NAMES:  # one place for each, or two sources could not be told by their rank
+        return ("kafka", OWN_NAMES[below.removeprefix("extra.")])
     if below.startswith("extra.") or ("." in below and below not in KafkaSettings.model_fields):
         return ("kafka", "extra", below.removeprefix("extra."))
     return keys
@@ -204,7 +206,7 @@ def _split_list(keys: Path_, text: str) -> str | list[str]:
 def _checked(given: Mapping[Path_, Given]) -> Settings:
     tree: dict[str, Any] = {}
     for path, value in given.items():
-        if path[:2] == ("kafka", "extra") and not isinstance(value.value, dict | list):
+        if path[0] == "kafka" and not isinstance(value.value, dict | list):
             value = Given(_as_text(value.value), value.origin)
         _put(tree, path, value)
     try:

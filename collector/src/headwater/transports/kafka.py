@@ -7,13 +7,15 @@ librdkafka setting may be given and wins over the defaults here.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from headwater.errors import BrokerUnavailable, ConfigError, DeliveryError, Unauthorized
+from headwater.masking import mask
 from headwater.transports.base import Encoded, Settle
 from headwater_schemas.topics import MAX_EVENT_BYTES, PARTITIONER
 
@@ -36,10 +38,15 @@ _UNAUTHORIZED: Final = frozenset(
     {
         KafkaError._AUTHENTICATION,
         KafkaError.SASL_AUTHENTICATION_FAILED,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.UNSUPPORTED_SASL_MECHANISM,
     }
 )
+FORBIDDEN: Final = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "this topic",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "this consumer group",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "this on the cluster",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "this transactional id",
+}
 _UNAVAILABLE: Final = frozenset(
     {
         KafkaError._ALL_BROKERS_DOWN,
@@ -52,6 +59,10 @@ _UNAVAILABLE: Final = frozenset(
 _NO_TOPIC: Final = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART})
 _REPORTS_BETWEEN_PAUSES: Final = 100
 _PAUSE_S: Final = 0.00005
+_RENEWED_EVERY_S: Final = 1.0
+RAISED: Final = (KafkaException, SystemError)
+"""What a poll or flush of a producer raises after a fatal error: confluent-kafka (2.16) goes on calling callbacks with the
+exception set, and Python makes a SystemError of that."""
 
 
 class KafkaTransport:
@@ -73,6 +84,8 @@ class KafkaTransport:
         self._topic = f"{topic_prefix}events"
         self._settle: Settle | None = None
         self._arrived = 0
+        self._renewed_at = -_RENEWED_EVERY_S
+        self._why: DeliveryError | None = None
         self._config = {
             **DEFAULTS,
             "bootstrap.servers": bootstrap_servers,
@@ -104,14 +117,21 @@ class KafkaTransport:
     def poll(self, timeout_s: float) -> None:
         """Serve delivery reports."""
         if self._producer is not None:
-            self._producer.poll(timeout_s)
+            try:
+                self._producer.poll(timeout_s)
+            except RAISED as error:
+                self._renew(reason_of(error))
             self._report()
 
     def flush(self, timeout_s: float) -> int:
         """Wait until Kafka has confirmed everything; returns how many it has not."""
         if self._producer is None:
             return 0
-        left = self._producer.flush(timeout_s)
+        left = 0
+        try:
+            left = self._producer.flush(timeout_s)
+        except RAISED as error:
+            self._renew(reason_of(error))
         self._report()
         return int(left)
 
@@ -135,6 +155,25 @@ class KafkaTransport:
                 remedy="see librdkafka's CONFIGURATION.md; in the environment they are HEADWATER_KAFKA__<KEY>",
             ) from error
 
+    def _renew(self, reason: KafkaError) -> None:
+        """After a fatal error a producer delivers nothing any more: what it holds has failed, another one takes its place.
+
+        Not more often than once a second: where permissions are missing, each one ends like this.
+        """
+        why = translated(reason, self._servers, to_write(self._topic))
+        self._why = why  # of what is purged
+        old, self._producer = self._producer, None
+        if old is not None:
+            with contextlib.suppress(*RAISED):
+                old.purge()
+            with contextlib.suppress(*RAISED):
+                old.flush(0.1)
+        time.sleep(max(0.0, self._renewed_at + _RENEWED_EVERY_S - time.monotonic()))
+        self._renewed_at = time.monotonic()
+        self._producer, self._why = self._built(), None
+        if self._settle is not None:
+            self._settle(0, why)
+
     def _refused(self, error: KafkaException) -> DeliveryError:
         kafka_error: KafkaError = error.args[0]
         if kafka_error.code() == KafkaError._FATAL:
@@ -142,7 +181,7 @@ class KafkaTransport:
             self.close(0.0)
             self._producer = self._built()
             return DeliveryError(f"Kafka's producer had to be replaced: {kafka_error.str()}", retriable=True)
-        return translated(kafka_error, self._servers)
+        return translated(kafka_error, self._servers, to_write(self._topic))
 
     def _on_delivery(self, error: KafkaError | None, _message: Message) -> None:
         if error is None:
@@ -150,7 +189,7 @@ class KafkaTransport:
             if self._arrived % _REPORTS_BETWEEN_PAUSES == 0:
                 time.sleep(_PAUSE_S)  # thousands of reports come at once; the job's thread wants to run in between
         elif self._settle is not None:
-            self._settle(1, translated(error, self._servers))
+            self._settle(1, self._why or translated(error, self._servers, to_write(self._topic)))
 
     def _on_error(self, error: KafkaError) -> None:
         if self._settle is not None:
@@ -162,17 +201,81 @@ class KafkaTransport:
             self._settle(arrived, None)
 
 
-def translated(error: KafkaError, servers: str) -> DeliveryError:
-    """Kafka's error as one of ours, with what to do about it."""
-    code, said = error.code(), error.str()
+def reason_of(error: BaseException) -> KafkaError:
+    """Kafka's reason in one of `RAISED`."""
+    for each in (error, error.__cause__, error.__context__):
+        if isinstance(each, KafkaException) and each.args and isinstance(each.args[0], KafkaError):
+            return each.args[0]
+    return KafkaError(KafkaError._FAIL, str(error))
+
+
+def translated(error: KafkaError, servers: str, needs: Needs | None = None) -> DeliveryError:
+    """Kafka's error as one of ours, with what to do about it. `needs`: what was tried, for where it is forbidden."""
+    code, said = error.code(), mask(error.str())
+    if code in FORBIDDEN:
+        what = needs or FORBIDDEN[code]
+        remedy = needs.command(servers) if needs is not None else "grant it with kafka-acls.sh --add"
+        return Unauthorized(f"Kafka at {servers} knows us, and forbids {what}: {said}", remedy=remedy)
     if code in _UNAUTHORIZED:
-        return Unauthorized(f"Kafka at {servers} refuses us: {said}", remedy="check credentials and the topic's ACLs")
-    if code in _UNAVAILABLE:
-        return BrokerUnavailable(
-            f"Kafka at {servers} cannot be reached: {said}", remedy="check bootstrap servers, network and brokers"
-        )
+        return Unauthorized(f"Kafka at {servers} refuses us: {said}", remedy=_CREDENTIALS)
+    if code in _UNAVAILABLE or code == KafkaError._SSL:
+        return BrokerUnavailable(f"Kafka at {servers} cannot be reached: {said}", remedy=_remedy_of_connection(said))
     if code in _NO_TOPIC:
         return DeliveryError(
             f"Kafka at {servers} has no such topic: {said}", remedy="headwater topics create", retriable=True
         )
     return DeliveryError(f"Kafka at {servers}: {said}", retriable=bool(error.retriable()))
+
+
+class Needs(NamedTuple):
+    """What an ACL has to allow: operations on a topic or group, or on the cluster (no name)."""
+
+    kind: str
+    name: str
+    operations: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{' and '.join(self.operations)} on {self.kind} {self.name}".rstrip()
+
+    def command(self, servers: str) -> str:
+        """The command that grants it."""
+        options = [f"--{self.kind} {self.name}".rstrip(), *(f"--operation {each}" for each in self.operations)]
+        return f"kafka-acls.sh --bootstrap-server {servers} --add --allow-principal User:NAME {' '.join(options)}"
+
+
+def to_write(topic: str) -> Needs:
+    """What a producer needs of a topic."""
+    return Needs("topic", topic, ("Write", "Describe"))
+
+
+def to_read(topic: str) -> Needs:
+    """What a reader needs of a topic."""
+    return Needs("topic", topic, ("Read", "Describe"))
+
+
+def _remedy_of_connection(said: str) -> str:
+    """What TLS's own words mean, for a human."""
+    if "certificate verify failed" in said or "could not be verified" in said:
+        return f"name who signed the broker's certificate: {_NAMES}CA_FILE (kafka.ca_file)"
+    if ("alert" in said and "certificate" in said) or "bad certificate" in said:
+        return (
+            f"the broker wants a certificate of ours: {_NAMES}CERT_FILE and KEY_FILE (kafka.cert_file, kafka.key_file)"
+        )
+    if "speaks TLS" in said:
+        return f"set {_NAMES}SECURITY_PROTOCOL (kafka.security_protocol) to SSL, or to SASL_SSL with a user"
+    if "PLAINTEXT" in said or "wrong version number" in said:
+        return f"this port speaks plain text: name the broker's TLS port, or set {_NAMES}SECURITY_PROTOCOL"
+    if "wants a certificate of the client" in said:
+        return f"set {_NAMES}CERT_FILE and {_NAMES}KEY_FILE (kafka.cert_file, kafka.key_file)"
+    if "may want SASL" in said:
+        return f"set {_NAMES}SASL_MECHANISM, with user and password (kafka.sasl_mechanism …)"
+    if "security.protocol" in said:
+        return (
+            f"this port wants TLS: set {_NAMES}SECURITY_PROTOCOL (kafka.security_protocol) to SSL, or SASL_SSL with a "
+            "user, or name a port without"
+        )
+    return "check bootstrap servers, network and brokers, and whether they want TLS or SASL"
+
+
+_NAMES: Final = "HEADWATER_KAFKA__"
+_CREDENTIALS: Final = f"check user, password and mechanism ({_NAMES}SASL_USERNAME, …SASL_PASSWORD, …SASL_MECHANISM)"

@@ -11,8 +11,10 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
+
+from headwater.runtime.kafka import list_topics
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +33,17 @@ class EventsTopic:
     """Asks the broker about one topic."""
 
     def __init__(self, config: dict[str, Any], topic: str) -> None:
+        self._config = config
         self._admin = AdminClient(config)
         self._topic = topic
 
     def look(self) -> TopicFacts:
-        """What the topic is now. Raises KafkaException if nobody answers."""
-        metadata = self._admin.list_topics(self._topic, _ASK_S)
+        """What the topic is now. Raises KafkaException if nobody answers, or the topic is forbidden to us."""
+        metadata = list_topics(self._admin, self._config, self._topic, timeout_s=_ASK_S)
         found = metadata.topics[self._topic]
         if found.error is not None:
+            if found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise KafkaException(found.error)
             return TopicFacts(0)
         return TopicFacts(len(found.partitions), self._id() if metadata.controller_id in metadata.brokers else "")
 

@@ -25,6 +25,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from headwater.errors import DeliveryError
+from headwater.transports.kafka import Needs, to_read, translated
 from headwater_processor.core import stops
 from headwater_processor.engine.intake import PartBatch, Poll
 from headwater_processor.engine.owned import Owned
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _Callback = Callable[[Consumer, list[TopicPartition]], None]
 
+_FORBIDDEN: Final = (KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED)
 _IDLE_POLL_S: Final = 0.1
 _PAUSE_AFTER_S: Final = 2.0
 _COMMIT_EVERY_S: Final = 1.0
@@ -336,6 +338,10 @@ class KafkaSource:
         if error.fatal() or error.code() == KafkaError._FATAL:
             said = f"Kafka refuses this consumer for good: {error.str()}"
             raise DeliveryError(said, remedy=self._fatal_remedy(), retriable=False)
+        if error.code() in _FORBIDDEN and not self.rebalances:
+            servers, group = str(self._config.get("bootstrap.servers", "")), str(self._config.get("group.id", ""))
+            of_group = error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED
+            raise translated(error, servers, Needs("group", group, ("Read",)) if of_group else to_read(self._topic))
         log.warning("consumer: %s", error.str())
         if error.code() == KafkaError._AUTO_OFFSET_RESET and partition in self._assigned and partition is not None:
             self.hold(partition, stops.offset_gone(error.str()))

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from headwater.transports.kafka import RAISED, reason_of, to_write
+
 log = logging.getLogger(__name__)
 
 Headers = list[tuple[str, str | bytes | None]]
@@ -64,15 +66,15 @@ class SteadyProducer:
         """Report what there is to report, and wait for it so long."""
         try:
             self._producer.poll(timeout_s)
-        except KafkaException as error:
-            self._renew(error.args[0])
+        except RAISED as error:
+            self._renew(reason_of(error))
 
     def flush(self, timeout_s: float) -> None:
         """As `poll`, until everything is reported; librdkafka lingers for nothing more meanwhile."""
         try:
             self._producer.flush(timeout_s)
-        except KafkaException as error:
-            self._renew(error.args[0])
+        except RAISED as error:
+            self._renew(reason_of(error))
 
     def purge(self) -> None:
         """Give up what is queued or under way, and report it as failed (it may still arrive)."""
@@ -86,7 +88,7 @@ class SteadyProducer:
         old.purge()
         end = time.monotonic() + _REPORTS_WITHIN_S
         while len(old) and time.monotonic() < end:
-            with contextlib.suppress(KafkaException):  # the same error, after it has served the reports
+            with contextlib.suppress(*RAISED):  # the same error, after it has served the reports
                 old.poll(_POLL_S)
 
 
@@ -95,5 +97,5 @@ def advice(topic: str | None, error: KafkaError) -> str:
     if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
         return f"{error.str()}; raise max.message.bytes of {topic}, it is tried again until then"
     if error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
-        return f"{error.str()}; allow this user to write to {topic}, it is tried again until then"
+        return f"{error.str()}; allow {to_write(topic or 'the topic')} to this user, it is tried again until then"
     return error.str()

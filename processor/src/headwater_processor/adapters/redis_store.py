@@ -29,6 +29,7 @@ from redis.exceptions import (
 
 from headwater.errors import HeadwaterError
 from headwater_processor.core.plan import Counters
+from headwater_processor.engine.stats import RedisCalls
 from headwater_processor.ports import Applied, Call, EmptyStateError, Fence, Refusal, StoppingError, TopicChangedError
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,9 @@ class RedisStore:
         closed_runs_max: int,
         horizon_us: int,
         pulse: Callable[[], None] = lambda: None,
+        calls: RedisCalls | None = None,
     ) -> None:
+        self.calls = calls or RedisCalls()
         self.keys = Keys(domain)
         self._client = client
         self._shards = shards
@@ -99,6 +102,7 @@ class RedisStore:
         self._pulse = pulse
         self._connection: Any = None  # a connection of the pool: redis-py leaves its methods untyped
         self._sent: deque[list[Call]] = deque()
+        self._sent_at: deque[float] = deque()
         self._sha: dict[str, str] = {}
         self.secret: tuple[int, int] = (0, 0)
         self._secret_hex = ""
@@ -188,7 +192,8 @@ class RedisStore:
         """See StateStore."""
         key, at, count = self.keys("s", partition, bucket), 0, PIECE
         while True:
-            found: Any = self._client.lrange(key, at, at + count - 1)
+            with self.calls.timed("load_seen"):
+                found: Any = self._client.lrange(key, at, at + count - 1)
             piece = b"".join(found)
             if piece:
                 yield piece
@@ -242,6 +247,7 @@ class RedisStore:
     def send(self, calls: Sequence[Call]) -> None:
         """See StateStore."""
         self._sent.append(list(calls))
+        self._sent_at.append(time.perf_counter())
         if len(self._sent) > 1 and self._connection is None:
             return  # sent again, in order, when the first one is received
         try:
@@ -262,12 +268,12 @@ class RedisStore:
                     for later in list(self._sent)[1:]:
                         self._write(later)
                 outcomes.append(self._read(calls[len(outcomes)]))
-            except NoScriptError:
+            except NoScriptError as error:
                 self._sha.clear()
-                self._drop_connection()
+                wait_s = self._wait(error, wait_s)  # said, for it must not come twice
             except ResponseError as error:
                 if not (isinstance(error, _PASSING_TYPES) or str(error).startswith(_PASSING)):
-                    self._sent.popleft()
+                    self._answered()
                     self._drop_connection()
                     raise HeadwaterError(
                         f"Redis refused a call: {error}",
@@ -276,12 +282,18 @@ class RedisStore:
                 wait_s = self._wait(error, wait_s)
             except (RedisError, OSError) as error:
                 wait_s = self._wait(error, wait_s)
-        self._sent.popleft()
+        self.calls.took["apply"].observe(time.perf_counter() - self._answered())
         return outcomes
+
+    def _answered(self) -> float:
+        """The oldest that was sent has its answer; returns when it was sent."""
+        self._sent.popleft()
+        return self._sent_at.popleft()
 
     def _wait(self, error: Exception, wait_s: float) -> float:
         """After an error nothing more is read from this connection: what is outstanding is sent again, in order."""
         self._drop_connection()
+        self.calls.failed["apply"] += 1
         if self.closing:
             raise StoppingError(f"Redis went away while stopping: {error}") from error
         log.warning("redis: %s; trying again in %.2f s", error, wait_s)
@@ -342,11 +354,12 @@ class RedisStore:
         return sha
 
     def _eval(self, name: str, keys: list[str], args: list[Any]) -> Any:
-        sha = self._sha.get(name) or self._load(name)
-        try:
-            return self._client.evalsha(sha, len(keys), *keys, *args)
-        except NoScriptError:
-            return self._client.evalsha(self._load(name), len(keys), *keys, *args)
+        with self.calls.timed(name):
+            sha = self._sha.get(name) or self._load(name)
+            try:
+                return self._client.evalsha(sha, len(keys), *keys, *args)
+            except NoScriptError:
+                return self._client.evalsha(self._load(name), len(keys), *keys, *args)
 
     def _drop_connection(self) -> None:
         if self._connection is not None:

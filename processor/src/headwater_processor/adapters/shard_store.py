@@ -12,6 +12,7 @@ from redis.exceptions import NoScriptError
 
 from headwater_processor.adapters.redis_store import Keys, script
 from headwater_processor.core.pack import pack
+from headwater_processor.engine.stats import RedisCalls
 
 Command = tuple[Any, ...]
 
@@ -61,7 +62,8 @@ class ShardFence:
 class ShardStore:
     """Batched commands on the keys of a domain."""
 
-    def __init__(self, client: redis.Redis, domain: str, shards: int) -> None:
+    def __init__(self, client: redis.Redis, domain: str, shards: int, calls: RedisCalls | None = None) -> None:
+        self.calls = calls or RedisCalls()
         self.keys = Keys(domain)
         self._client = client
         self._shards = shards
@@ -80,7 +82,7 @@ class ShardStore:
     def snapshot(self, shards: Sequence[int], reads: Sequence[Command]) -> tuple[list[str], int, list[Any]]:
         """Epochs of the shards, the state's clock (µs) and the answers to the reads: all of one moment."""
         pipe: Any  # redis-py leaves execute_command untyped
-        with self._client.pipeline(transaction=True) as pipe:
+        with self.calls.timed("snapshot"), self._client.pipeline(transaction=True) as pipe:
             pipe.time()
             for shard in shards:
                 pipe.hget(self.keys("sf", shard), "epoch")
@@ -101,7 +103,7 @@ class ShardStore:
         if not commands:
             return []
         pipe: Any  # as above
-        with self._client.pipeline(transaction=False) as pipe:
+        with self.calls.timed("read"), self._client.pipeline(transaction=False) as pipe:
             for command in commands:
                 pipe.execute_command(*command)
             return list(pipe.execute())
@@ -124,6 +126,11 @@ class ShardStore:
         keys += [self.keys("o", each) for each in range(self._shards)]
         return int(self._eval("judge", keys, [fence.epoch, policy_version, writes.packed()]))
 
+    def census(self, datasets: Sequence[bytes], after: bytes, edges_max: int) -> list[Any]:
+        """See census.lua: datasets done, the last edge looked at of the next one, then seven numbers for each looked at."""
+        keys = [self.keys(table) for table in ("ds", "dz", "fr", "ax", "ez", "edge")]
+        return list(self._eval("census", keys, [edges_max, after, *datasets]))
+
     def trim_alerts(self, fence: ShardFence, count: int) -> bool:
         """See trim_alerts.lua."""
         keys = [self.keys("sf", fence.shard), self.keys("ao", fence.shard)]
@@ -139,13 +146,14 @@ class ShardStore:
         self._client.close()
 
     def _eval(self, name: str, keys: list[str], args: list[Any]) -> Any:
-        sha = self._sha.get(name)
-        if sha is not None:
-            try:
-                return self._client.evalsha(sha, len(keys), *keys, *args)
-            except NoScriptError:
-                pass
-        return self._client.evalsha(self._load(name), len(keys), *keys, *args)
+        with self.calls.timed(name):
+            sha = self._sha.get(name)
+            if sha is not None:
+                try:
+                    return self._client.evalsha(sha, len(keys), *keys, *args)
+                except NoScriptError:
+                    pass
+            return self._client.evalsha(self._load(name), len(keys), *keys, *args)
 
     def _load(self, name: str) -> str:
         self._sha[name] = sha = str(self._client.script_load(script(name)))

@@ -123,12 +123,32 @@ class PolicySet:
             version=self.version,
         )
 
+    def declared_datasets(self) -> tuple[Name, ...]:
+        """The canonical names of the datasets that policies name exactly, sorted: what people say there is."""
+        named = (name for kind, name in self._exact if kind is PolicyKind.DATASET)
+        return tuple(sorted(named, key=lambda name: (name.namespace, name.name)))
+
     def aliases(self) -> tuple[tuple[Name, Name], ...]:
         """Pairs of canonical names that policies declare to be one dataset; the smaller name first, sorted.
 
         A policy whose own name is a pattern declares none: it does not say which of its datasets is meant.
         """
         return self._aliases
+
+    def matching(self, kind: PolicyKind, name: Name) -> list[Policy]:
+        """The policies that match, the most specific first: the order in which they are asked (rule 2)."""
+        exact = self._exact.get((kind, name), [])
+        return [rule.policy for rule in (*exact, *(rule for rule in self._patterns[kind] if rule.matches(name)))]
+
+    def same_as(self, name: Name) -> tuple[Name, ...]:
+        """All names that policies declare to be one dataset with this one, itself among them, sorted."""
+        found, fresh = {name}, [name]
+        while fresh:
+            one = fresh.pop()
+            others = {b if a == one else a for a, b in self._aliases if one in (a, b)} - found
+            found |= others
+            fresh += others
+        return tuple(sorted(found, key=lambda n: (n.namespace, n.name)))
 
     def _add(self, policy: Policy) -> None:
         namespace, name = _spelling(policy)
@@ -139,11 +159,9 @@ class PolicySet:
             self._exact.setdefault((policy.kind, Name(namespace, name)), []).append(rule)
 
     def _resolve(self, kind: PolicyKind, name: Name) -> Effective:
-        exact = self._exact.get((kind, name), [])
-        rules = exact + [rule for rule in self._patterns[kind] if rule.matches(name)]
-        if not rules:
+        policies = self.matching(kind, name)
+        if not policies:
             return Effective(version=self.version)
-        policies = [rule.policy for rule in rules]
         target = next((p for p in policies if p.max_age_ms > 0), policies[0])
         none = Criticality.NONE
         return Effective(

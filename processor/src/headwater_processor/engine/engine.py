@@ -53,6 +53,8 @@ class _Pending:
 
     calls: list[Call]
     owned: list[Owned]
+    sent_s: float = 0.0
+    """How long the sending kept the engine."""
 
 
 class Engine:
@@ -72,6 +74,7 @@ class Engine:
         on_stopped: Callable[[Owned, str], None],
         on_named: Callable[[bool], None],
         on_applied: Callable[[], None] = lambda: None,
+        on_in_state: Callable[[int, int], None] = lambda _shards_touched, _oldest_us: None,
     ) -> None:
         self.rules = rules
         self._limits = limits
@@ -84,6 +87,7 @@ class Engine:
         self._on_stopped = on_stopped
         self._on_named = on_named
         self._on_applied = on_applied
+        self._on_in_state = on_in_state
         self._knowledge = Knowledge()
         self._forget = threading.Event()
         self._polls: queue.Queue[Poll | None] = queue.Queue()
@@ -199,14 +203,16 @@ class Engine:
             if calls:
                 started = time.perf_counter()
                 safe = self._letters.wait(self.stats.pulse)
-                self.stats.letters_s += time.perf_counter() - started
+                waited = time.perf_counter()
+                self.stats.letters_s += waited - started
+                self.stats.letters.observe(waited - started)
                 if not safe:
                     self._abandon(owned)
                     continue
                 sending = time.thread_time()
                 self._store.send(calls)
                 self.stats.apply_s += time.thread_time() - sending
-                pending = _Pending(calls, owned)
+                pending = _Pending(calls, owned, time.perf_counter() - waited)
             else:
                 self._done()
 
@@ -224,7 +230,8 @@ class Engine:
 
     # ---- planning --------------------------------------------------------------------------------------------------
 
-    def _plan(self, poll: Poll) -> list[tuple[Owned, Plan]]:
+    def _plan(self, poll: Poll) -> list[tuple[Owned, Plan, int]]:
+        """Owner, plan, and when its first record came to the log."""
         plans = []
         for part in poll.parts:
             owned = self._owned.get(part.partition)
@@ -237,18 +244,19 @@ class Engine:
             else:
                 plan = self._plan_part(owned, part)
                 if plan is not None:
-                    plans.append((owned, plan))
+                    plans.append((owned, plan, part.records[0].timestamp()[1] * 1000))
         return plans
 
     def _plan_part(self, owned: Owned, part: PartBatch) -> Plan | None:
         stats = self.stats
-        started = time.thread_time()
+        started, began = time.thread_time(), time.perf_counter()
         records = part.records
         values = [record.value() or b"" for record in records]
         append_us = [record.timestamp()[1] * 1000 for record in records]
         columns = self._decoder.decode(values)
-        decoded = time.thread_time()
+        decoded, decoded_at = time.thread_time(), time.perf_counter()
         stats.decode_s += decoded - started
+        stats.decode.observe(decoded_at - began)
         # A schema that nobody knows yet is no fault of the record: it counts towards no limit and can be replayed.
         wrong = sum(rejected.reason != "unknown_schema" for _, rejected in columns.bad)
         if self._too_bad(owned, part, append_us, wrong):
@@ -261,6 +269,8 @@ class Engine:
             self._letters.late(records[row], lateness_us)
         owned.accepted = part.next
         stats.plan_s += time.thread_time() - decoded
+        stats.plan.observe(time.perf_counter() - decoded_at)
+        stats.batch_records.observe(len(records))
         stats.batches += 1
         stats.records += len(records)
         stats.operations += plan.operations
@@ -282,19 +292,21 @@ class Engine:
 
     # ---- applying --------------------------------------------------------------------------------------------------
 
-    def _calls(self, plans: list[tuple[Owned, Plan]]) -> tuple[list[Call], list[Owned]]:
+    def _calls(self, plans: list[tuple[Owned, Plan, int]]) -> tuple[list[Call], list[Owned]]:
         calls, owned_of = [], []
-        for owned, plan in plans:
+        for owned, plan, oldest_us in plans:
             if owned.dead:
                 continue
-            calls.append(Call(plan, owned.fence, owned.proved_by(plan.next)))
+            calls.append(Call(plan, owned.fence, owned.proved_by(plan.next), oldest_us))
             owned_of.append(owned)
         return calls, owned_of
 
     def _finish(self, pending: _Pending) -> None:
-        started = time.thread_time()
+        started, began = time.thread_time(), time.perf_counter()
         named = longest = 0
-        for owned, call, outcome in zip(pending.owned, pending.calls, self._store.receive(), strict=True):
+        outcomes = self._store.receive()
+        self.stats.call.observe(pending.sent_s + time.perf_counter() - began)
+        for owned, call, outcome in zip(pending.owned, pending.calls, outcomes, strict=True):
             if isinstance(outcome, Applied):
                 self._applied(owned, call, outcome)
                 named |= call.plan.shards_touched
@@ -319,6 +331,8 @@ class Engine:
         for key, stored in outcome.joined_runs:
             self._knowledge.learn_run(key, stored, plan.token)
         self.stats.applied += 1
+        self.stats.in_state(call.oldest_us, plan.records)
+        self._on_in_state(plan.shards_touched, call.oldest_us)
 
     def _reset(self, owned: Owned, why: str) -> None:
         if owned.dead:

@@ -236,6 +236,11 @@ class FactReader:
         pairs += [(dataset_key(one), dataset_key(other)) for one, other in policies.aliases()]
         self._classes = classes_of(pairs)
 
+    def members_of(self, key: bytes, policies: PolicySet) -> tuple[bytes, ...]:
+        """The keys of a dataset's class of aliases, sorted; itself alone, if it has none."""
+        self._refresh_classes(policies)
+        return self._classes.get(key, (key,))
+
     # ---- what matters ----------------------------------------------------------------------------------------------
 
     def critical(self, policies: PolicySet) -> int:

@@ -66,7 +66,7 @@ class Follower:
                     if error is not None:
                         if error.code() == KafkaError._PARTITION_EOF:
                             ends.pop((topic, partition), None)  # what was last may have been compacted away
-                        else:
+                        elif error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:  # nothing joins the group
                             log.warning("following %s: %s", topic, error.str())
                         continue
                     offset = message.offset() or 0

@@ -19,6 +19,7 @@ from headwater_processor.adapters.shard_store import Settlement, ShardFence, Sha
 from headwater_processor.engine.histories import History, history, keys_named_by, worth_showing
 from headwater_processor.engine.images import Facts, Painter, Wanted, parse_names, shard_key
 from headwater_processor.engine.names import NameBook
+from headwater_processor.engine.travel import Road, Travel
 from headwater_processor.state.layout import first_job, last_job, split_edge_key, unpack_successor
 from headwater_schemas.ids import KEY_BYTES, shard_of
 
@@ -76,6 +77,8 @@ class Shard:
     """What was painted in this round, or not, without a name that the state does not know yet."""
     again: dict[bytes, float] = field(default_factory=dict)
     """Name → not to be painted before; for what was nameless."""
+    road: Road = field(default_factory=Road)
+    """When what was taken was read."""
     lost: bool = False
     length: int = 0
 
@@ -113,12 +116,14 @@ class Drain:
         self.images = 0
         self.rounds = 0
         self.longest = 0
+        self.travel = Travel()
 
     def round(self, shards: list[Shard], go_on: Callable[[], bool] = lambda: True) -> bool:
         """One round over these shards; returns whether there may be more to do at once. `go_on()` is asked between portions:
         after False the rest is left for another round."""
-        now = self._clock()
+        now, began = self._clock(), time.monotonic()
         entries = self._store.outboxes([(s.number, s.taken, ENTRIES_MAX) for s in shards])
+        self.travel.read([(s.number, s.road, len(found)) for s, found in zip(shards, entries, strict=True)], began)
         work: list[tuple[Shard, list[bytes]]] = []
         more = False
         for shard, found in zip(shards, entries, strict=True):
@@ -183,6 +188,7 @@ class Drain:
         if not self._publisher.flush(30.0):
             for shard, _ in work:  # unacknowledged: the same names are read and published again, with higher versions
                 shard.taken, shard.waiting = 0, {}
+                self.travel.anew(shard.road)
             return False
         self._settle([(s, names, histories[s.number]) for s, names in work if not s.lost], facts, now)
         return True
@@ -298,6 +304,7 @@ class Drain:
         for (shard, _, _), keep, done in zip(settled, keeps, self._store.settle(settlements), strict=True):
             if done:
                 shard.taken -= keep
+                self.travel.trimmed(shard.road, keep)
                 shard.waiting = {name: (due, at - keep) for name, (due, at) in shard.waiting.items()}
             else:
                 shard.lost = True

@@ -14,17 +14,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
+from headwater.runtime.metrics import Histogram
 from headwater_processor.adapters.shard_store import ShardStore
 from headwater_processor.core.judge import watchdog
 from headwater_processor.core.judge_settings import JudgeSettings
 from headwater_processor.core.policies import PolicySet
+from headwater_processor.engine.census import Census
 from headwater_processor.engine.facts import FactReader
 from headwater_processor.engine.images import Facts
 from headwater_processor.engine.judging import Judging, ShardJudge, to_wake, unpack_alert
 from headwater_processor.engine.names import NameBook
 from headwater_processor.engine.publishing import Drain, Publisher, Shard
+from headwater_processor.engine.stats import SECONDS
 from headwater_schemas.codec import encode_alert
 
 log = logging.getLogger(__name__)
@@ -43,6 +46,8 @@ BEHIND_FOR_S: Final = 0.5
 """A backlog that was not heard of for so long is read."""
 ALERTS_MAX: Final = 500
 REARM_STEP: Final = 1000
+CENSUS_SWEEPS: Final = 10
+"""Sweeps between two counts of what there is: ten seconds, unless a count takes longer."""
 OUTBOX_LOW_SHARE: Final = 0.25
 """A crowd is over when the longest outbox has shrunk to this share of what is too long."""
 
@@ -95,6 +100,9 @@ class Shards:
             run_timeout_us=settings.judge.run_timeout_us,
             wake=self._woken,
         )
+        self.census = Census(
+            store, self._reader, shards=settings.shards, every_s=CENSUS_SWEEPS * settings.sweep_interval_s
+        )
         self._judges: dict[int, ShardJudge] = {}
         self._wanted: set[int] = set()
         self._retake: dict[int, float] = {}
@@ -106,11 +114,16 @@ class Shards:
         self._partitions = 0
         self._swept_at = self._watchdog_at = self._domain_at = 0.0
         self._round = (0.0, 0.0)  # when the last round began and ended
-        self._crowded = False
+        self._crowded = self._uncounted = False
         self._asleep_until = -1e9  # until when the group has time to speak
         self._behind_at = self._behind_since = -1e9  # when a backlog was heard of last, and first
         self._started_us = 0
         self.publish_s = self.judge_s = 0.0
+        self.drain_took = Histogram(SECONDS)
+        self.judge_took = Histogram(SECONDS)
+        self.alerts = 0
+        self.outboxes: tuple[tuple[int, int, float], ...] = ()
+        """Of each shard that is ours: how long its outbox is, and since when (monotonic) its oldest entry waits; 0: none does."""
         self.moved_at = time.monotonic()
         self.failed: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="headwater-shards", daemon=True)
@@ -237,7 +250,10 @@ class Shards:
             if now - self._swept_at >= self._settings.sweep_interval_s:
                 self._swept_at = now
                 started, before = time.thread_time(), self.publish_s
+                began = time.perf_counter()
                 self._sweep(judges)
+                self.judge_took.observe(time.perf_counter() - began)
+                self._count()
                 self.judge_s += time.thread_time() - started - (self.publish_s - before)
             self._drop_lost()
         elif time.monotonic() - self._swept_at >= self._settings.sweep_interval_s:
@@ -256,9 +272,11 @@ class Shards:
 
     def _publish(self, judges: list[ShardJudge]) -> bool:
         """A round of publishing; returns whether there may be more to do at once."""
-        started = time.thread_time()
+        started, began, rounds = time.thread_time(), time.perf_counter(), self.drain.rounds
         more = self.drain.round([judge.shard for judge in judges], self._go_on)
         self.publish_s += time.thread_time() - started
+        if self.drain.rounds != rounds:  # one that found nothing is a look, fifty times a second
+            self.drain_took.observe(time.perf_counter() - began)
         return more
 
     def _go_on(self) -> bool:
@@ -317,6 +335,21 @@ class Shards:
             self._look_at_domain(first)
         self._watch_crowd(judges)
 
+    def _count(self) -> None:
+        """Go on with the count of what there is; not while a backlog is read, which changes it all the time."""
+        policies = self._judging.policies
+        if policies is None or time.monotonic() - self._behind_at < BEHIND_FOR_S:
+            return
+        try:
+            self.census.step(self._judges, policies, self.drain.as_of_us)
+            self._uncounted = False
+        except (
+            ResponseError
+        ) as error:  # it serves metrics only: what Redis refuses here must not keep anything from being published
+            if not self._uncounted:
+                log.warning("what there is cannot be counted now: %s", error)
+            self._uncounted = True
+
     def _read_as_of(self) -> None:
         key = self._store.keys
         stored, partitions = self._store.many([("HGETALL", key("asof")), ("HGET", key("meta"), "partitions")])
@@ -337,6 +370,7 @@ class Shards:
                 judge.shard.lost = True
             elif elements and not judge.shard.lost:
                 sent.append((judge, len(elements)))
+                self.alerts += len(elements)
                 for element in elements:
                     self._publisher.alert(*unpack_alert(element))
         if sent and self._publisher.flush(30.0):
@@ -378,9 +412,14 @@ class Shards:
                 self.pulse()
 
     def _watch_crowd(self, judges: list[ShardJudge]) -> None:
+        now = time.monotonic()
         # The engine waits for outboxes of any shard, with more partitions than shards even for none of its own.
         lengths = self._store.many([("LLEN", self._store.keys("o", s)) for s in range(self._settings.shards)])
         self.drain.longest = max((lengths[j.shard.number] for j in judges), default=0)
+        self.outboxes = tuple(
+            (number, lengths[number], (judge.shard.road.since() or self._round[1] or now) if lengths[number] else 0.0)
+            for number, judge in self._judges.items()
+        )
         longest = max(lengths)
         if longest > self._settings.outbox_max and not self._crowded:
             self._crowded = True

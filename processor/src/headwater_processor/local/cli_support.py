@@ -15,10 +15,11 @@ import redis
 from rich.console import Console, RenderableType
 
 from headwater.cli.context import invocation
+from headwater.masking import mask
 from headwater.runtime.errors import UsageError
 from headwater.runtime.models import KafkaSettings, Settings
 from headwater.runtime.policy_files import read_policies
-from headwater.runtime.redis import connect
+from headwater.runtime.redis import connect, translate
 from headwater_processor.local.services import ServiceError
 from headwater_processor.state import NoStateError, StateError, StateReader, UnknownDatasetError
 from headwater_processor.state.errors import AmbiguousNameError
@@ -71,7 +72,7 @@ def answering_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
 def open_reader(context: click.Context) -> Iterator[StateReader]:
     """The reader of the domain that the settings name."""
     settings = invocation(context).settings()
-    client = connect(settings.redis)
+    client = connect(settings.redis, settings.domain)
     try:
         yield StateReader(
             client,
@@ -93,13 +94,18 @@ def answer(context: click.Context, document: Callable[[], Any], lines: Callable[
     if wants_json(context):
         sys.stdout.write(json.dumps(document(), ensure_ascii=False, indent=2) + "\n")
         return
+    print_lines(lines())
+
+
+def print_lines(lines: RenderableType) -> None:
+    """Print lines for a person: as wide as the terminal is, or wide and plain where there is none."""
     console = Console(highlight=False)
     if console.is_terminal:
-        console.print(lines())
+        console.print(lines)
         return
     wide = Console(highlight=False, width=_WIDE)
     with wide.capture() as captured:
-        wide.print(lines())
+        wide.print(lines)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
@@ -177,17 +183,18 @@ def _refuse_credentials_of_nobody(origins: Mapping[str, str]) -> None:
 
 
 _CREDENTIALS: Final = (
-    ("kafka.sasl_password", "Kafka", "kafka.bootstrap_servers", "--kafka HOST:PORT"),
+    ("kafka.sasl_", "Kafka", "kafka.bootstrap_servers", "--kafka HOST:PORT"),
+    ("kafka.security_protocol", "Kafka", "kafka.bootstrap_servers", "--kafka HOST:PORT"),
     ("kafka.extra.sasl.", "Kafka", "kafka.bootstrap_servers", "--kafka HOST:PORT"),
     ("kafka.extra.security.protocol", "Kafka", "kafka.bootstrap_servers", "--kafka HOST:PORT"),
+    ("redis.username", "Redis", "redis.url", "--redis URL"),
     ("redis.password", "Redis", "redis.url", "--redis URL"),
 )
 """Beginnings of keys, whose they are, the address that they go with, and the flag that names it."""
 
 
 def _unreachable(error: redis.RedisError) -> NoReturn:
+    remedy = translate(error, "").remedy or "is it running, and is its address right (--redis, HEADWATER_REDIS__URL)?"
     raise CommandError(
-        f"Redis cannot be read: {str(error).rstrip('.')}. "
-        "Is it running, and is its address right (--redis, HEADWATER_REDIS__URL)?",
-        EXIT_UNREACHABLE,
+        f"Redis cannot be read: {mask(str(error)).rstrip('.')}. {remedy[0].upper()}{remedy[1:]}", EXIT_UNREACHABLE
     ) from error

@@ -70,7 +70,7 @@ def demo(context: click.Context, workers: int, duration: int) -> None:
         try:
             console.print(_beginning(told))
             if told.redis_url:
-                check_redis(settings.redis)
+                check_redis(settings.redis, settings.domain)
             if told.kafka:
                 create_topics(settings.kafka, prefix)
             addresses = stack.start_services()

@@ -14,7 +14,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from headwater.cli.producing import Producing
 from headwater.runtime.http import OFFSET as METRICS_OFFSET
-from headwater.runtime.kafka import client_config, translate
+from headwater.runtime.kafka import client_config, list_topics, translate
 from headwater.runtime.models import KafkaSettings, RedisSettings
 from headwater.runtime.policy_files import read_policies
 from headwater.runtime.redis import check_policy, connect
@@ -66,7 +66,7 @@ def variable(key: str) -> str:
     return f"HEADWATER_{key.upper().replace('.', '__')}"
 
 
-def check_redis(settings: RedisSettings) -> None:
+def check_redis(settings: RedisSettings, domain: str) -> None:
     """Make sure that a Redis somebody named is there, takes us, and keeps what it is given.
 
     Raises:
@@ -74,7 +74,7 @@ def check_redis(settings: RedisSettings) -> None:
         RedisUnavailable: nobody answers there, or not us.
         RefusedError: it may evict keys.
     """
-    with connect(settings) as client:
+    with connect(settings, domain) as client:
         check_policy(client, settings.url)
 
 
@@ -86,8 +86,9 @@ def create_topics(kafka: KafkaSettings, prefix: str = "lineage.") -> None:
         DeliveryError: Kafka cannot be reached or refuses.
     """
     try:
-        admin = AdminClient(client_config(kafka))
-        existing = admin.list_topics(timeout=_ADMIN_TIMEOUT_S).topics
+        config = client_config(kafka)
+        admin = AdminClient(config)
+        existing = list_topics(admin, config, timeout_s=_ADMIN_TIMEOUT_S).topics
         missing = [
             NewTopic(topic.name, num_partitions=topic.partitions, config=dict(topic.config))
             for topic in catalogue(prefix).values()

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from redis.exceptions import RedisError
 
 from headwater.runtime.errors import RefusedError
-from headwater.runtime.kafka import answered, client_config, translate
+from headwater.runtime.kafka import answered, client_config, list_topics, translate
 from headwater.runtime.models import Settings
 from headwater.runtime.redis import connect
 from headwater.runtime.redis import translate as translate_redis
@@ -36,7 +36,11 @@ def resume_partition(settings: Settings, partition: int, *, skip_lost: bool) -> 
     """
     topic = catalogue(settings.topic_prefix)["events"].name
     store = RedisStore(
-        connect(settings.redis), settings.domain, shards=settings.processor.shards, closed_runs_max=0, horizon_us=0
+        connect(settings.redis, settings.domain),
+        settings.domain,
+        shards=settings.processor.shards,
+        closed_runs_max=0,
+        horizon_us=0,
     )
     try:
         reason = store.is_stopped(partition)
@@ -75,8 +79,9 @@ def _goes_on_at(stored: int | None, low: int, high: int, partition: int, *, skip
 
 
 def _refuse_unknown(settings: Settings, topic: str, partition: int) -> None:
+    config = client_config(settings.kafka)
     try:
-        found = AdminClient(client_config(settings.kafka)).list_topics(timeout=10).topics
+        found = list_topics(AdminClient(config), config).topics
     except KafkaException as error:
         raise translate(error, settings.kafka.bootstrap_servers) from error
     partitions = len(found[topic].partitions) if topic in found else 0

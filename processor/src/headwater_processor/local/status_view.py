@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,9 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from headwater_processor.core import stops
-from headwater_processor.local.texts import ago, count, iso
+from headwater_processor.local.status_hints import unknown_hint
+from headwater_processor.local.texts import ago, count, iso, printable
 from headwater_processor.state.runs import RunImage
 from headwater_processor.state.values import AlertState, DatasetState, JobState, PartitionState, Summary
+from headwater_schemas.events import Name
 
 WORST_FIRST: Final = ("STALE", "NO_DATA", "LATE", "RECOVERED", "IDLE", "FRESH", "UNKNOWN")
 _OVERDUE: Final = frozenset({"STALE", "NO_DATA", "LATE"})
@@ -53,6 +55,8 @@ class StatusReport:
     jobs: Sequence[JobState] = field(default=())
     counts: Counter[str] = field(default_factory=Counter)
     """Datasets by state, of those that passed the filters."""
+    tags: Mapping[Name, Sequence[str]] = field(default_factory=dict)
+    """Of the datasets, where they were asked for; the state does not keep them."""
 
 
 def worst_first(datasets: Iterable[DatasetState]) -> list[DatasetState]:
@@ -92,7 +96,10 @@ def as_object(report: StatusReport) -> dict[str, Any]:
         },
         "partitions": [partition_object(partition) for partition in report.partitions],
         "alerts": [alert_object(alert) for alert in report.alerts],
-        "datasets": [dataset_object(dataset) for dataset in report.datasets],
+        "datasets": [
+            dataset_object(dataset) | ({"tags": list(report.tags[dataset.name])} if dataset.name in report.tags else {})
+            for dataset in report.datasets
+        ],
         "jobs": [job_summary(job) for job in report.jobs],
     }
 
@@ -131,12 +138,15 @@ def alert_object(alert: AlertState) -> dict[str, Any]:
 
 def dataset_object(dataset: DatasetState) -> dict[str, Any]:
     """One dataset."""
+    hint = unknown_hint(dataset)
     return {
         "namespace": dataset.name.namespace,
         "name": dataset.name.name,
         "present": dataset.present,
         "state": dataset.state,
         "reason": dataset.reason,
+        "unknown_because": hint.because if hint else "",
+        "next_step": hint.next_step if hint else "",
         "since": iso(dataset.since_us),
         "deadline": iso(dataset.deadline_us),
         "last_write": iso(dataset.last_write_us),
@@ -230,7 +240,8 @@ def as_lines(report: StatusReport, now_us: int, limit: int) -> RenderableType:
         )
     loose = [job for job in report.jobs if job.unlinked]
     parts += [
-        Text.assemble(f"job {job.name}  ", (unlinked_words(job.unlinked), "yellow")) for job in loose[:LOOSE_JOBS_SHOWN]
+        Text.assemble(f"job {printable(str(job.name))}  ", (unlinked_words(job.unlinked), "yellow"))
+        for job in loose[:LOOSE_JOBS_SHOWN]
     ]
     if len(loose) > LOOSE_JOBS_SHOWN:
         parts.append(Text(f"… and {count(len(loose) - LOOSE_JOBS_SHOWN, 'more job')} that hang loose", "dim"))
@@ -284,26 +295,29 @@ def _dataset_table(datasets: Sequence[DatasetState], now_us: int) -> Table:
     for dataset in datasets:
         table.add_row(
             Text(dataset.state, _COLOURS.get(dataset.state, "")),
-            Text(str(dataset.name)),
+            Text(printable(str(dataset.name))),
             Text(ago(dataset.last_write_us, now_us)),
             Text(ago(dataset.deadline_us, now_us) if dataset.deadline_us else "–"),
-            Text(dataset.owner or "–"),
+            Text(printable(dataset.owner) or "–"),
             why(dataset),
         )
     return table
 
 
 def why(dataset: DatasetState) -> Text:
-    """The reason of the state, and what hangs loose, with the name that was probably meant."""
-    text = Text(dataset.reason if dataset.state not in ("FRESH",) else "")
+    """The reason of the state, and what hangs loose, with the name that was probably meant; for UNKNOWN what to do next."""
+    hint = unknown_hint(dataset)
+    text = Text(printable(hint.because if hint else dataset.reason if dataset.state not in ("FRESH",) else ""))
     if dataset.unlinked:
         text.append("; " if text.plain else "")
         text.append(_LOOSE.get(dataset.unlinked, dataset.unlinked), "yellow")
     if dataset.candidates:
         text.append("; meant: ")
-        text.append(" or ".join(dataset.candidates[:3]), "bold")
+        text.append(printable(" or ".join(dataset.candidates[:3])), "bold")
     if not dataset.present:
         text.append("; was dropped" if text.plain else "was dropped", "dim")
+    if hint:
+        text.append(f" → {printable(hint.next_step)}", "dim")
     return text
 
 

@@ -9,6 +9,7 @@ from rich.console import Group
 
 from headwater_processor.local import trace_view
 from headwater_processor.local.cli_support import answer, answering_errors, domain_of, open_reader
+from headwater_processor.local.completing import complete_dataset
 from headwater_processor.state.walk import DOWNSTREAM, UPSTREAM
 
 _EPILOG = """\b
@@ -24,7 +25,7 @@ Exit codes: 0 found, 2 wrong usage or settings, 3 Redis cannot be reached,
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("dataset")
+@click.argument("dataset", shell_complete=complete_dataset)
 @click.option("--upstream", "direction", flag_value=UPSTREAM, default=True, help="What it is made from (default).")
 @click.option("--downstream", "direction", flag_value=DOWNSTREAM, help="What is made from it.")
 @click.option(

@@ -39,7 +39,7 @@ def up(context: click.Context, workers: int) -> None:
     with until_signalled() as stop:
         try:
             if told.redis_url:
-                check_redis(settings.redis)
+                check_redis(settings.redis, settings.domain)
             if told.kafka:
                 create_topics(settings.kafka, prefix)
             addresses = stack.start_services()

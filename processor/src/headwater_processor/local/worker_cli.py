@@ -28,6 +28,7 @@ from headwater.runtime.models import Settings
 from headwater.runtime.redis import check_policy, connect
 from headwater.runtime.redis import translate as translate_redis
 from headwater.runtime.settings import load
+from headwater.transports.kafka import to_read
 
 if TYPE_CHECKING:
     from headwater.runtime.http import HealthServer
@@ -61,7 +62,7 @@ def worker_config(settings: Settings) -> WorkerConfig:
         consumer={**fetching, **consumer},
         producer={**producer_config(settings.kafka, client_id=client_id), "linger.ms": 1},
         client=client_config(settings.kafka, client_id=client_id),
-        redis_client=lambda: connect(settings.redis),
+        redis_client=lambda: connect(settings.redis, settings.domain),
         bootstrap_servers=settings.kafka.bootstrap_servers,
         group=group,
         domain=settings.domain,
@@ -125,11 +126,12 @@ def ready_app(settings: Settings) -> App:
     from headwater_processor.worker import Worker
 
     try:
-        check_policy(connect(settings.redis), settings.redis.url)
+        check_policy(connect(settings.redis, settings.domain), settings.redis.url)
         worker = Worker(worker_config(settings))
         worker.prepare()
     except KafkaException as error:
-        raise translate(error, settings.kafka.bootstrap_servers) from error
+        topic = f"{settings.topic_prefix}events"
+        raise translate(error, settings.kafka.bootstrap_servers, to_read(topic)) from error
     except RedisError as error:
         raise translate_redis(error, settings.redis.url) from error
     folder = Path(tempfile.mkdtemp(prefix="headwater-worker-"))  # Faust wants one; nothing of ours is in it

@@ -13,6 +13,7 @@ import redis
 
 from headwater_processor.state.alerts import read_alert
 from headwater_processor.state.errors import AmbiguousNameError, LayoutError, NoStateError, UnknownDatasetError
+from headwater_processor.state.graph import GraphItem, Selection, everything, reached, read_graph
 from headwater_processor.state.layout import (
     EDGE_KINDS,
     KIND_DATASET,
@@ -39,7 +40,7 @@ from headwater_processor.state.values import (
     Summary,
     Trace,
 )
-from headwater_processor.state.walk import DOWNSTREAM, UPSTREAM, alias_classes, walk
+from headwater_processor.state.walk import DOWNSTREAM, UPSTREAM, alias_classes, walk, walk_from_job
 from headwater_schemas.events import Name
 from headwater_schemas.ids import DERIVES, READS, WRITES, dataset_key, dataset_key_of, emitter_key, job_key
 from headwater_schemas.naming import canonical_dataset
@@ -68,6 +69,11 @@ class StateReader:
         self._lateness_us = lateness_us
         self._run_timeout_us = run_timeout_us
         self._checked: dict[bytes, bytes] | None = None
+
+    @property
+    def domain(self) -> str:
+        """The domain that is read."""
+        return self._domain
 
     # --- datasets ---------------------------------------------------------------------------------------------------
 
@@ -126,6 +132,16 @@ class StateReader:
         if matches:
             raise AmbiguousNameError(text, [str(name) for name in matches])
         raise UnknownDatasetError(text, self._near(text))
+
+    def dataset_names(self) -> Iterator[Name]:
+        """The names of all datasets that an event ever named, in no order; one may come twice."""
+        self._meta()
+        return self._names(KIND_DATASET)
+
+    def job_names(self) -> Iterator[Name]:
+        """The names of all jobs, in no order; one may come twice."""
+        self._meta()
+        return self._names(KIND_JOB)
 
     # --- jobs -------------------------------------------------------------------------------------------------------
 
@@ -191,7 +207,37 @@ class StateReader:
             truncated=found.truncated,
         )
 
+    def everything(self) -> Selection:
+        """The keys of the whole graph, for `graph`."""
+        self._meta()
+        return everything(self._store)
+
+    def around(self, name: Name | str, depth: int, directions: Collection[str] = (UPSTREAM, DOWNSTREAM)) -> Selection:
+        """The keys of what a dataset comes from and feeds, `depth` jobs far, for `graph`. Raises as `dataset` does."""
+        root, edges = self._dataset_key(name), _Edges(self._store)
+        classes = alias_classes(self._store.fields("al"))
+        return reached([walk(edges, root, direction, depth, classes) for direction in directions])
+
+    def around_job(self, name: Name, depth: int, directions: Collection[str] = (UPSTREAM, DOWNSTREAM)) -> Selection:
+        """The keys of what a job reads and writes, and on from there, `depth` steps far, for `graph`."""
+        self._meta()
+        root, edges = job_key(name), _Edges(self._store)
+        classes = alias_classes(self._store.fields("al"))
+        return reached([walk_from_job(edges, root, direction, depth, classes) for direction in directions])
+
+    def graph(self, selection: Selection, namespaces: Collection[str] = ()) -> Iterator[GraphItem]:
+        """What is there of a selection: datasets, jobs (without their open runs), then edges, and `SAME_AS` edges between
+        names of one dataset; in the order of their keys. Both ends of an edge come before it.
+
+        With `namespaces` only nodes of these, edges with at least one end in them, and what is at their other ends.
+        """
+        aliases = dict(self._store.fields("al"))
+        yield from read_graph(selection, self._loader(), self._edge_pairs, aliases, namespaces)
+
     def _edge_states(self, edges: Sequence[bytes]) -> list[EdgeState]:
+        return [state for _, state in self._edge_pairs(edges)]
+
+    def _edge_pairs(self, edges: Sequence[bytes]) -> list[tuple[bytes, EdgeState]]:
         edges = list(dict.fromkeys(edges))
         ends = {end for edge in edges for end in split_edge_key(edge)[1:]}
         names = self._loader().names(ends)
@@ -203,17 +249,16 @@ class StateReader:
             kind, source, target = split_edge_key(edge)
             if source in names and target in names:
                 record = records.get(edge, EdgeRecord())
-                states.append(
-                    EdgeState(
-                        kind=EDGE_KINDS[kind],
-                        source=names[source],
-                        target=names[target],
-                        present=edge in present,
-                        first_seen_us=record.first_seen_us,
-                        last_seen_us=minute_of(asserted.get(edge, 0)),
-                        first_run=run_text(record.run_id),
-                    )
+                state = EdgeState(
+                    kind=EDGE_KINDS[kind],
+                    source=names[source],
+                    target=names[target],
+                    present=edge in present,
+                    first_seen_us=record.first_seen_us,
+                    last_seen_us=minute_of(asserted.get(edge, 0)),
+                    first_run=run_text(record.run_id),
                 )
+                states.append((edge, state))
         return states
 
     # --- the domain -------------------------------------------------------------------------------------------------

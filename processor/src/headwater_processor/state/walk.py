@@ -67,12 +67,32 @@ def walk(
 ) -> Walk:
     """Follow the edges from `root`, `depth` jobs far; a cycle is walked once."""
     found = Walk()
-    frontier = _enter(found, [root], 0, classes)
-    for distance in range(1, depth + 1):
-        if not frontier:
-            break
-        frontier = _step(source, found, frontier, direction, distance, classes)
+    _follow(source, found, _enter(found, [root], 0, classes), direction, range(1, depth + 1), classes)
     return found
+
+
+def walk_from_job(
+    source: GraphSource, job: bytes, direction: str, depth: int, classes: Mapping[bytes, tuple[bytes, ...]]
+) -> Walk:
+    """Follow the edges from a job; its own inputs or outputs are the first step of `depth`."""
+    found = Walk(jobs={job: 0})
+    nearest = _far_ends(source, found, [(job, _FROM_JOB[direction])], direction)
+    _follow(source, found, _enter(found, nearest, 1, classes), direction, range(2, depth + 1), classes)
+    return found
+
+
+def _follow(
+    source: GraphSource,
+    found: Walk,
+    frontier: list[bytes],
+    direction: str,
+    distances: Iterable[int],
+    classes: Mapping[bytes, tuple[bytes, ...]],
+) -> None:
+    for distance in distances:
+        if not frontier:
+            return
+        frontier = _step(source, found, frontier, direction, distance, classes)
 
 
 def _step(

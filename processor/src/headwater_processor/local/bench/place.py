@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from headwater.runtime.errors import RefusedError
-from headwater.runtime.kafka import client_config, translate
+from headwater.runtime.kafka import Config, client_config, list_topics, translate
 from headwater.runtime.models import Settings
 from headwater.runtime.redis import connect
 from headwater_schemas.topics import catalogue
@@ -71,12 +71,14 @@ def place(settings: Settings, partitions: int) -> Iterator[Place]:
         RefusedError: the broker is the embedded one, which holds too little.
         HeadwaterError: Kafka or Redis cannot be used.
     """
-    client = connect(settings.redis)
-    here = Place(f"hw-bench-{secrets.token_hex(4)}", partitions, settings, client)
-    admin = AdminClient(client_config(settings.kafka))
+    name = f"hw-bench-{secrets.token_hex(4)}"
+    client = connect(settings.redis, name)
+    here = Place(name, partitions, settings, client)
+    config = client_config(settings.kafka)
+    admin = AdminClient(config)
     client.ping()
     try:
-        _refuse_embedded(admin, settings.kafka.bootstrap_servers)
+        _refuse_embedded(admin, config)
         _create_topics(admin, here)
     except KafkaException as error:
         client.close()
@@ -88,9 +90,10 @@ def place(settings: Settings, partitions: int) -> Iterator[Place]:
         client.close()
 
 
-def _refuse_embedded(admin: AdminClient, servers: str) -> None:
-    cluster = admin.list_topics(timeout=_TIMEOUT_S / 2).cluster_id or ""
+def _refuse_embedded(admin: AdminClient, config: Config) -> None:
+    cluster = list_topics(admin, config, timeout_s=_TIMEOUT_S / 2).cluster_id or ""
     if cluster.startswith(_EMBEDDED_CLUSTER):
+        servers = config["bootstrap.servers"]
         raise RefusedError(
             f"the broker at {servers} is the embedded one: it keeps 5 MiB of a partition and would lose most events",
             remedy="name a real one: docker run -d -p 9092:9092 apache/kafka:4.1.0, then --kafka localhost:9092",

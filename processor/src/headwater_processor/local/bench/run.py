@@ -58,7 +58,7 @@ def run_bench(bench: Bench) -> Figures:
         for mode, measure in (("memory", measure_memory), ("takeover", measure_takeover), ("sdk", measure_sdk)):
             if mode in modes:
                 document[mode] = measure(bench)
-        with connect(bench.settings.redis) as client:
+        with connect(bench.settings.redis, bench.settings.domain) as client:
             document["machine_facts"].update(service_facts(bench.settings, client))
     except redis.RedisError as error:
         raise translate(error, bench.settings.redis.url) from error
