@@ -2,15 +2,26 @@
 
 | variable | meaning |
 |---|---|
-| `HEADWATER_TRANSPORT` | `kafka`, `file`, `memory`, `none`; unset: the first for which servers or a file are given |
+| `HEADWATER_TRANSPORT` | `kafka`, `http`, `file`, `console`, `memory`, `noop` (or `none`), `fallback:kafka,file` (the
+first that works), `composite:kafka,http` (all of them); unset: the first of Kafka, HTTP, file whose setting is given |
 | `HEADWATER_KAFKA_BOOTSTRAP_SERVERS` | `host:port,host:port` |
 | `HEADWATER_KAFKA__<KEY>` | a librdkafka setting, dots as underscores: `HEADWATER_KAFKA__SASL_PASSWORD` |
 | `HEADWATER_TOPIC_PREFIX` | what topic names begin with; `lineage.` if unset |
 | `HEADWATER_FILE` | where `file` appends |
+| `HEADWATER_HTTP_URL` | where `http` posts OpenLineage documents; without a path `/api/v1/lineage` is added |
+| `HEADWATER_HTTP_TOKEN` | sent as `Authorization: Bearer …` |
+| `HEADWATER_HTTP_GZIP` | `true` compresses bodies of a kilobyte and more |
+| `HEADWATER_HTTP_TIMEOUT_MS` | for connecting and for an answer; 5000 if unset |
+| `HEADWATER_CONSOLE` | where `console` writes: `stderr` (if unset) or `stdout` |
+| `HEADWATER_SPOOL` | folder for events that cannot be sent now; unset: they wait in memory alone |
+| `HEADWATER_SPOOL_BYTES` | how large that folder may grow; 134217728 (128 MiB) if unset |
+| `HEADWATER_ON_SIGTERM` | `flush` (if unset): deliver or spool before SIGTERM ends the process; `off` |
 | `HEADWATER_NAMESPACE`, `HEADWATER_JOB` | the job's namespace (`default` if unset) and name |
 | `HEADWATER_CAPACITY` | events held while the broker is slow or away; 10000 if unset |
 | `HEADWATER_ON_FULL` | `drop_newest` (if unset) or `drop_oldest` |
-| `HEADWATER_DISABLED` | `true` switches lineage off, whatever else is set |
+| `HEADWATER_DISABLED` | `true` switches lineage off, whatever else is set; so does `OPENLINEAGE_DISABLED=true` |
+| `HEADWATER_PARENT_ID`, `HEADWATER_ROOT_PARENT_ID` | the run that started this process: see `headwater.origin` |
+| `HEADWATER_PODINFO` | where the downward API's files are; `/etc/podinfo` if unset |
 
 An unknown `HEADWATER_` variable is an error that names its nearest relation; those of the worker and the command line
 (`OTHERS`) are left alone.
@@ -28,8 +39,15 @@ from headwater.masking import MASK, is_secret_name
 
 PREFIX: Final = "HEADWATER_"
 KAFKA_PREFIX: Final = "HEADWATER_KAFKA__"
-TRANSPORTS: Final = ("kafka", "file", "memory", "none")
+SINGLE: Final = ("kafka", "http", "file", "console", "memory")
+"""Ways out that can be named alone, and in a `fallback:` or `composite:`."""
+GROUPS: Final = ("fallback", "composite")
+NONE: Final = ("noop", "none")
 ON_FULL: Final = ("drop_newest", "drop_oldest")
+ON_SIGTERM: Final = ("flush", "off")
+CONSOLES: Final = ("stderr", "stdout")
+DEFAULT_SPOOL_BYTES: Final = 128 * 1024 * 1024
+DEFAULT_HTTP_TIMEOUT_MS: Final = 5_000
 DEFAULT_CAPACITY: Final = 10_000
 DEFAULT_NAMESPACE: Final = "default"
 
@@ -44,7 +62,18 @@ KNOWN: Final = frozenset(
         "JOB",
         "CAPACITY",
         "ON_FULL",
+        "ON_SIGTERM",
         "DISABLED",
+        "PARENT_ID",
+        "ROOT_PARENT_ID",
+        "PODINFO",
+        "HTTP_URL",
+        "HTTP_TOKEN",
+        "HTTP_GZIP",
+        "HTTP_TIMEOUT_MS",
+        "CONSOLE",
+        "SPOOL",
+        "SPOOL_BYTES",
     )
 )
 FACTS: Final = frozenset(
@@ -78,9 +107,12 @@ _UNDERSCORED: Final = {"log.level": "log_level"}
 
 @dataclass(frozen=True, slots=True)
 class EmitterConfig:
-    """The emitter's settings. `kafka` holds librdkafka settings and may hold secrets: the repr masks them."""
+    """The emitter's settings. `kafka` holds librdkafka settings and may hold secrets, as `http_token` does: the repr
+    shows neither. `transport` is the kind (one of `SINGLE`, `GROUPS`, or `none`), `parts` what a group is made of.
+    """
 
     transport: str = "none"
+    parts: tuple[str, ...] = ()
     bootstrap_servers: str = ""
     kafka: Mapping[str, str] = field(default_factory=dict, repr=False)
     topic_prefix: str = "lineage."
@@ -89,6 +121,14 @@ class EmitterConfig:
     job: str = ""
     capacity: int = DEFAULT_CAPACITY
     on_full: str = "drop_newest"
+    on_sigterm: str = "flush"
+    http_url: str = ""
+    http_token: str = field(default="", repr=False)
+    http_gzip: bool = False
+    http_timeout_ms: int = DEFAULT_HTTP_TIMEOUT_MS
+    console: str = "stderr"
+    spool: str = ""
+    spool_bytes: int = DEFAULT_SPOOL_BYTES
 
     def masked_kafka(self) -> dict[str, str]:
         """The librdkafka settings as they may be shown."""
@@ -101,25 +141,28 @@ class EmitterConfig:
         Raises:
             ConfigError: a variable is unknown or its value is not allowed; it names the variable and the remedy.
         """
+        if switched_off(environ):
+            return cls()
         _refuse_unknown(environ)
 
         def given(name: str, default: str = "") -> str:
             return environ.get(f"{PREFIX}{name}", "").strip() or default
 
-        servers, file = given("KAFKA_BOOTSTRAP_SERVERS"), given("FILE")
-        transport = _one_of("TRANSPORT", given("TRANSPORT", _default_transport(servers, file)), TRANSPORTS)
-        if _flag(given("DISABLED"), "DISABLED"):
-            transport = "none"
+        servers, file, http_url = given("KAFKA_BOOTSTRAP_SERVERS"), given("FILE"), given("HTTP_URL")
+        transport, parts = _transport(given("TRANSPORT", _default_transport(servers, http_url, file)))
         kafka = {
             _librdkafka_key(key.removeprefix(KAFKA_PREFIX)): value
             for key, value in environ.items()
             if key.startswith(KAFKA_PREFIX)
         }
         servers = servers or kafka.get("bootstrap.servers", "")
-        _need(transport, "kafka", servers, "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092")
-        _need(transport, "file", file, "FILE", "/var/log/lineage.jsonl")
+        named = parts or (transport,)
+        _need(named, "kafka", servers, "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092")
+        _need(named, "http", http_url, "HTTP_URL", "https://lineage.example.com")
+        _need(named, "file", file, "FILE", "/var/log/lineage.jsonl")
         return cls(
             transport=transport,
+            parts=parts,
             bootstrap_servers=servers,
             kafka=kafka,
             topic_prefix=given("TOPIC_PREFIX", "lineage."),
@@ -128,7 +171,27 @@ class EmitterConfig:
             job=given("JOB"),
             capacity=_positive(given("CAPACITY", str(DEFAULT_CAPACITY)), "CAPACITY"),
             on_full=_one_of("ON_FULL", given("ON_FULL", "drop_newest"), ON_FULL),
+            on_sigterm=_one_of("ON_SIGTERM", given("ON_SIGTERM", "flush"), ON_SIGTERM),
+            http_url=http_url,
+            http_token=given("HTTP_TOKEN"),
+            http_gzip=_flag(given("HTTP_GZIP"), "HTTP_GZIP"),
+            http_timeout_ms=_positive(given("HTTP_TIMEOUT_MS", str(DEFAULT_HTTP_TIMEOUT_MS)), "HTTP_TIMEOUT_MS"),
+            console=_one_of("CONSOLE", given("CONSOLE", "stderr"), CONSOLES),
+            spool=given("SPOOL"),
+            spool_bytes=_positive(
+                given("SPOOL_BYTES", str(DEFAULT_SPOOL_BYTES)), "SPOOL_BYTES", least=64 * 1024, most=2**40
+            ),
         )
+
+
+def switched_off(environ: Mapping[str, str]) -> bool:
+    """Whether lineage is switched off, by our variable or by OpenLineage's; then no other setting is looked at.
+
+    Raises:
+        ConfigError: `HEADWATER_DISABLED` is neither true nor false.
+    """
+    ours = _flag(environ.get(f"{PREFIX}DISABLED", "").strip(), "DISABLED")
+    return ours or environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true"
 
 
 def _librdkafka_key(name: str) -> str:
@@ -136,10 +199,33 @@ def _librdkafka_key(name: str) -> str:
     return _UNDERSCORED.get(dotted, dotted)
 
 
-def _default_transport(servers: str, file: str) -> str:
+def _default_transport(servers: str, http_url: str, file: str) -> str:
     if servers:
         return "kafka"
+    if http_url:
+        return "http"
     return "file" if file else "none"
+
+
+def _transport(value: str) -> tuple[str, tuple[str, ...]]:
+    """The kind, and of a group its parts: `fallback:kafka,file` is `fallback` of Kafka and a file."""
+    kind, colon, rest = value.lower().partition(":")
+    if kind in NONE and not colon:
+        return "none", ()
+    if kind not in GROUPS:
+        known = f"use one of {', '.join((*SINGLE, *NONE))}, or fallback:… or composite:… with several of them"
+        if value.lower() not in SINGLE:
+            raise ConfigError(f"{PREFIX}TRANSPORT is {value!r}", remedy=known)
+        return kind, ()
+    parts = tuple(part.strip() for part in rest.split(",") if part.strip())
+    wrong = [part for part in parts if part not in SINGLE]
+    if wrong or len(parts) < 2 or len(set(parts)) < len(parts):
+        why = f"knows no {wrong[0]!r}" if wrong else "needs at least two, each once"
+        raise ConfigError(
+            f"{PREFIX}TRANSPORT is {value!r}: a {kind} {why}",
+            remedy=f"name some of {', '.join(SINGLE)}: {kind}:kafka,file",
+        )
+    return kind, parts
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
@@ -165,14 +251,14 @@ def _flag(value: str, name: str) -> bool:
     raise ConfigError(f"{PREFIX}{name} is {value!r}", remedy="use true or false")
 
 
-def _positive(value: str, name: str) -> int:
-    if not value.isascii() or not value.isdigit() or not 0 < int(value) <= 10_000_000:
-        raise ConfigError(f"{PREFIX}{name} is {value!r}", remedy="use a whole number from 1 to 10000000")
+def _positive(value: str, name: str, *, least: int = 1, most: int = 10_000_000) -> int:
+    if not value.isascii() or not value.isdigit() or not least <= int(value) <= most:
+        raise ConfigError(f"{PREFIX}{name} is {value!r}", remedy=f"use a whole number from {least} to {most}")
     return int(value)
 
 
-def _need(transport: str, which: str, value: str, name: str, example: str) -> None:
-    if transport == which and not value:
+def _need(named: tuple[str, ...], which: str, value: str, name: str, example: str) -> None:
+    if which in named and not value:
         raise ConfigError(
             f"HEADWATER_TRANSPORT={which} needs {PREFIX}{name}", remedy=f"set it, for example {PREFIX}{name}={example}"
         )

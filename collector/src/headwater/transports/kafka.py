@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -49,6 +49,7 @@ _UNAVAILABLE: Final = frozenset(
         KafkaError._TIMED_OUT,
     }
 )
+_RECALLED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 _NO_TOPIC: Final = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART})
 _REPORTS_BETWEEN_PAUSES: Final = 100
 _PAUSE_S: Final = 0.00005
@@ -73,6 +74,8 @@ class KafkaTransport:
         self._topic = f"{topic_prefix}events"
         self._settle: Settle | None = None
         self._arrived = 0
+        self._closed = False
+        self._given = (bootstrap_servers, config, topic_prefix)
         self._config = {
             **DEFAULTS,
             "bootstrap.servers": bootstrap_servers,
@@ -85,9 +88,9 @@ class KafkaTransport:
     def send(self, batch: Sequence[Encoded], settle: Settle) -> int:
         """Put the batch into librdkafka's queue; what does not fit is left for later."""
         self._settle = settle
-        producer = self._producer
-        if producer is None:
+        if self._closed:
             raise DeliveryError("the Kafka transport is closed", remedy="make a new emitter")
+        producer = self._producer = self._producer or self._built()
         taken = 0
         try:
             for encoded in batch:
@@ -115,8 +118,21 @@ class KafkaTransport:
         self._report()
         return int(left)
 
+    def recall(self) -> None:
+        """Give back what is not confirmed. A producer that lost messages is replaced: the next begins a new sequence."""
+        self._let_go(0.0)
+
     def close(self, timeout_s: float) -> None:
         """Wait for confirmations, then give up what is left: it is reported as failed."""
+        self._closed = True
+        self._let_go(timeout_s)
+
+    def after_fork(self) -> Self:
+        """One with a producer of its own."""
+        servers, config, topic_prefix = self._given
+        return type(self)(servers, config=config, topic_prefix=topic_prefix)
+
+    def _let_go(self, timeout_s: float) -> None:
         producer = self._producer
         if producer is None:
             return
@@ -139,18 +155,17 @@ class KafkaTransport:
         kafka_error: KafkaError = error.args[0]
         if kafka_error.code() == KafkaError._FATAL:
             # An idempotent producer that lost its place is of no use any more; a new one starts a new sequence.
-            self.close(0.0)
-            self._producer = self._built()
+            self._let_go(0.0)
             return DeliveryError(f"Kafka's producer had to be replaced: {kafka_error.str()}", retriable=True)
         return translated(kafka_error, self._servers)
 
-    def _on_delivery(self, error: KafkaError | None, _message: Message) -> None:
+    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
             self._arrived += 1
             if self._arrived % _REPORTS_BETWEEN_PAUSES == 0:
                 time.sleep(_PAUSE_S)  # thousands of reports come at once; the job's thread wants to run in between
         elif self._settle is not None:
-            self._settle(1, translated(error, self._servers))
+            self._settle(1, translated(error, self._servers), (_lost(message),))
 
     def _on_error(self, error: KafkaError) -> None:
         if self._settle is not None:
@@ -165,6 +180,8 @@ class KafkaTransport:
 def translated(error: KafkaError, servers: str) -> DeliveryError:
     """Kafka's error as one of ours, with what to do about it."""
     code, said = error.code(), error.str()
+    if code in _RECALLED:
+        return BrokerUnavailable(f"Kafka at {servers} did not confirm in time", remedy="look at brokers and network")
     if code in _UNAUTHORIZED:
         return Unauthorized(f"Kafka at {servers} refuses us: {said}", remedy="check credentials and the topic's ACLs")
     if code in _UNAVAILABLE:
@@ -176,3 +193,8 @@ def translated(error: KafkaError, servers: str) -> DeliveryError:
             f"Kafka at {servers} has no such topic: {said}", remedy="headwater topics create", retriable=True
         )
     return DeliveryError(f"Kafka at {servers}: {said}", retriable=bool(error.retriable()))
+
+
+def _lost(message: Message) -> Encoded:
+    key, value = message.key(), message.value()
+    return Encoded(key if isinstance(key, bytes) else b"", value if isinstance(value, bytes) else b"")
