@@ -18,6 +18,7 @@ from tests.support.processes import wait_until
 from tests.support.services import KafkaServer, KafkaService
 
 from headwater import Emitter
+from headwater.transports import spool
 from headwater.transports.base import Encoded
 from headwater.transports.kafka import KafkaTransport
 from headwater.transports.spool import SpoolTransport
@@ -38,6 +39,13 @@ def own(kafka: KafkaService) -> Iterator[KafkaService]:
         pytest.skip(f"needs a Kafka of its own: {error}")
     yield KafkaService(server.bootstrap_servers, "own", server=server)
     server.close()
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses that a test can wait for."""
+    monkeypatch.setattr(spool, "_LONGEST_PAUSE_S", 0.5)
+    monkeypatch.setattr(spool, "_LOOK_FOR_ORPHANS_S", 0.5)
 
 
 def _server(own: KafkaService) -> KafkaServer:
@@ -65,9 +73,9 @@ def _topic(own: KafkaService) -> tuple[str, str]:
     return prefix, own.create_topic(f"{prefix}events")
 
 
-def _emitter(own: KafkaService, prefix: str, spool: Path) -> Emitter:
+def _emitter(own: KafkaService, prefix: str, folder: Path) -> Emitter:
     kafka = KafkaTransport(own.bootstrap_servers, topic_prefix=prefix)
-    return Emitter(SpoolTransport(kafka, spool, patience_s=_PATIENCE_S), job="orders")
+    return Emitter(SpoolTransport(kafka, folder, patience_s=_PATIENCE_S), job="orders")
 
 
 def _replayed(emitter: Emitter) -> None:
@@ -177,9 +185,9 @@ def test_what_many_processes_promised_while_kafka_was_down_is_there_when_it_is_b
     assert promised <= _ids(own, topic, promised).keys()
 
 
-def _job(own: KafkaService, prefix: str, spool: Path, name: str, end: str) -> list[str]:
+def _job(own: KafkaService, prefix: str, folder: Path, name: str, end: str) -> list[str]:
     module = "tests.support.outage_job"
-    return [sys.executable, "-m", module, own.bootstrap_servers, prefix, str(spool), name, "200", end]
+    return [sys.executable, "-m", module, own.bootstrap_servers, prefix, str(folder), name, "200", end]
 
 
 def _ended_by(how: signal.Signals, command: list[str]) -> set[str]:
