@@ -108,7 +108,9 @@ def test_what_may_pass_is_tried_again(server: Server) -> None:
     assert time.monotonic() - began_s > 1.0  # the server's own word
 
 
-@pytest.mark.parametrize(("status", "reason"), [(400, "delivery"), (422, "delivery"), (401, "unauthorized"), (302, "delivery")])
+@pytest.mark.parametrize(
+    ("status", "reason"), [(400, "delivery"), (422, "delivery"), (401, "unauthorized"), (302, "delivery")]
+)
 def test_what_will_not_pass_is_not_tried_again(server: Server, status: int, reason: str) -> None:
     server.answers = [(status, {})]
     with Emitter(HttpTransport(server.url)) as emitter:

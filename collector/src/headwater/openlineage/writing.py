@@ -24,7 +24,7 @@ from typing import Final
 
 import orjson
 
-from headwater.openlineage.values import Json, mapping
+from headwater.openlineage.values import Json, items, mapping
 from headwater_schemas.events import (
     NIL_UUID,
     Completeness,
@@ -253,8 +253,7 @@ def _kept(facets: bytes | None) -> Mapping[str, Json]:
 
 
 def _kept_of(kept: Mapping[str, Json], role: str, name: Name) -> Mapping[str, Json]:
-    for dataset in kept.get(role) or ():
-        said = mapping(dataset)
+    for said in items(kept.get(role)):
         if (said.get("namespace"), said.get("name")) == (name.namespace, name.name):
             return mapping(said.get("facets"))
     return {}
