@@ -152,8 +152,8 @@ def test_the_console_gets_one_json_line_an_event(stream: str, monkeypatch: pytes
 def test_a_console_that_is_closed_fails_and_the_job_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     closed = io.StringIO()
     closed.close()
-    monkeypatch.setattr(sys, "stderr", closed)
-    with Emitter(ConsoleTransport()) as emitter:
+    monkeypatch.setattr(sys, "stdout", closed)
+    with Emitter(ConsoleTransport("stdout")) as emitter:
         _emit(emitter, 0, 3)
         assert emitter.flush() == 0
         assert emitter.stats().failed == 3

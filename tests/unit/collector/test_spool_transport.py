@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,17 @@ from tests.support.processes import wait_until
 from headwater import DeliveryError, Emitter, EventType, LineageEvent, Name
 from headwater.testing import MemoryTransport
 from headwater.transports import spool
+from headwater.transports.base import Encoded
 from headwater.transports.spool import SpoolTransport
 from headwater_schemas.events import NIL_UUID
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses that a test can wait for."""
     monkeypatch.setattr(spool, "_FIRST_PAUSE_S", 0.02)
     monkeypatch.setattr(spool, "_LONGEST_PAUSE_S", 0.05)
     monkeypatch.setattr(spool, "_LOOK_FOR_ORPHANS_S", 0.05)
-    yield
 
 
 def _event(name: str) -> LineageEvent:
@@ -102,6 +103,7 @@ def test_a_busy_emitter_still_sends_what_a_dead_process_left(tmp_path: Path) -> 
     while emitter.stats().transport.get("replayed", 0) < 1_000 and time.monotonic() < deadline:
         _emit(emitter, at, 20)
         at += 20
+        emitter.flush(0.02)  # no faster than it can be sent
     emitter.close()
     assert len({encoded.event.event_id for encoded in opened.arrived}) == len(opened.arrived) == at
 
@@ -156,3 +158,37 @@ def test_a_way_out_that_works_leaves_the_folder_empty(tmp_path: Path) -> None:
         assert emitter.stats().transport == {}
         assert list(tmp_path.glob("*/*.spool")) == []
     assert len(memory.events) == 100
+
+
+def test_an_hour_without_a_broker_stays_within_its_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In virtual time: the clock of the transport moves a second a batch, 3,600 times; what is held does not grow."""
+    clock = Hand()
+    monkeypatch.setattr(spool, "time", clock)
+    monkeypatch.setattr("headwater.transports.link.time", clock)
+    gate, ends = Gate("holding"), Counter[str]()
+    transport = SpoolTransport(gate, tmp_path, max_bytes=256 * 1024)
+
+    def settle(count: int, error: DeliveryError | None, _lost: Sequence[Encoded] = (), /) -> None:
+        ends["delivered" if error is None else error.reason] += count
+
+    batch = [Encoded(b"shop/orders", bytes(500))] * 10
+    most_held = 0
+    for _ in range(3_600):
+        assert transport.send(batch, settle) == 10
+        transport.poll(0.0)
+        clock.now_s += 1
+        most_held = max(most_held, len(gate.held))
+    assert most_held <= 10 * 7  # the patience of five seconds, and nothing after it
+    assert ends["spooled"] + ends["spool_full"] == 36_000
+    assert sum(file.stat().st_size for file in tmp_path.glob("*/*.spool")) <= 256 * 1024
+    gate.state = "open"
+    transport.close(0.0)
+
+
+class Hand:
+    """Stands for the module `time`: a clock that is moved by hand."""
+
+    now_s = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now_s

@@ -32,13 +32,13 @@ class Link:
     """One way out and what is on its way there."""
 
     def __init__(
-        self, transport: Transport, *, patience_s: float = PATIENCE_S, now_s: Callable[[], float] = time.monotonic
+        self, transport: Transport, *, patience_s: float = PATIENCE_S, now_s: Callable[[], float] | None = None
     ) -> None:
         self.transport = transport
         self.in_flight = 0
         self._patience_s = patience_s
-        self._now_s = now_s
-        self._moved_s = now_s()
+        self._now_s = now_s or time.monotonic
+        self._moved_s = self._now_s()
         self._arrived: deque[Outcome] = deque()
 
     def send(self, batch: Sequence[Encoded]) -> int:
