@@ -70,6 +70,15 @@ def test_what_a_way_holds_without_a_sign_of_life_goes_the_next_way() -> None:
     assert second.names == names
 
 
+def test_a_job_that_ends_at_once_still_falls_back() -> None:
+    first, second = Gate("holding"), Gate()
+    emitter = Emitter(FallbackTransport([("first", first), ("second", second)]))
+    names = _emit(emitter, 0, 10)
+    emitter.close(1.0)
+    assert second.names == names
+    assert emitter.stats().delivered == 10
+
+
 def test_when_no_way_works_events_wait_and_an_event_that_is_refused_for_good_does_not() -> None:
     first, second, clock = Gate("refusing"), Gate("refusing"), Hand()
     with Emitter(FallbackTransport([("first", first), ("second", second)], now_s=clock)) as emitter:

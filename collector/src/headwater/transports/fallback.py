@@ -105,9 +105,13 @@ class FallbackTransport:
             self._say(Outcome(len(homeless), DeliveryError("no transport took it", retriable=True), homeless))
 
     def close(self, timeout_s: float) -> None:
-        """Wait for what is on its way, give up the rest, close every way."""
+        """Wait half the time for what is on its way, hand it on to the next way, give up the rest, close every way."""
         deadline_s = time.monotonic() + timeout_s
-        self.flush(timeout_s)
+        self.flush(timeout_s / 2)
+        for way in self._ways[:-1]:
+            if way.link.in_flight:
+                self._recall(way)
+        self.flush(max(0.0, deadline_s - time.monotonic()))
         self.recall()
         for way in self._ways:
             way.link.transport.close(max(0.0, deadline_s - time.monotonic()))

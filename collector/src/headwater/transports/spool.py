@@ -35,6 +35,8 @@ _LONGEST_PAUSE_S: Final = 30.0
 _LOOK_FOR_ORPHANS_S: Final = 10.0
 _LEND_EVERY_S: Final = 0.05
 _CLOSE_RESERVE_S: Final = 0.2
+_WRITE_RESERVE_S: Final = 1.5
+"""Kept back from close's time (at most half of it) for writing what did not arrive: it may be ten thousand records."""
 _SPOOLED: Final = Spooled("kept on disk, to be sent later")
 
 
@@ -136,7 +138,7 @@ class SpoolTransport:
         """Wait for what is on its way, keep on disk what does not arrive, and let go of the folder."""
         self._hurried = True  # no new window: what is on disk is safe there
         if self._open:
-            self.flush(max(0.0, timeout_s - _CLOSE_RESERVE_S))
+            self.flush(timeout_s - min(_WRITE_RESERVE_S, timeout_s / 2))
         self._recall()
         self._link.transport.close(_CLOSE_RESERVE_S)
         self._take_outcomes()
