@@ -15,6 +15,9 @@ from headwater.transports.kafka import KafkaTransport
 from headwater.transports.spool import SpoolTransport
 from headwater_schemas.ids import new_event_id
 
+PATIENCE_S = 1.0
+"""How long Kafka may confirm nothing before it is taken for away."""
+
 
 def emit(emitter: Emitter, name: str, count: int) -> list[str]:
     """The ids of the events that were emitted."""
@@ -32,7 +35,7 @@ def say(ids: list[str]) -> None:
 def main() -> None:
     """See the module's text."""
     servers, prefix, spool, name, count, end = sys.argv[1:]
-    transport = SpoolTransport(KafkaTransport(servers, topic_prefix=prefix), spool, patience_s=1.0)
+    transport = SpoolTransport(KafkaTransport(servers, topic_prefix=prefix), spool, patience_s=PATIENCE_S)
     emitter = Emitter(transport, job=name)
     ids = emit(emitter, name, int(count))
     children = 0
