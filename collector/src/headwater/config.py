@@ -15,6 +15,7 @@ first that works), `composite:kafka,http` (all of them); unset: the first of Kaf
 | `HEADWATER_CONSOLE` | where `console` writes: `stderr` (if unset) or `stdout` |
 | `HEADWATER_SPOOL` | folder for events that cannot be sent now; unset: they wait in memory alone |
 | `HEADWATER_SPOOL_BYTES` | how large that folder may grow; 134217728 (128 MiB) if unset |
+| `HEADWATER_HEARTBEAT_S` | a run that says nothing for so many seconds sends a heartbeat; 60 if unset, 0: never |
 | `HEADWATER_ON_SIGTERM` | `flush` (if unset): deliver or spool before SIGTERM ends the process; `off` |
 | `HEADWATER_NAMESPACE`, `HEADWATER_JOB` | the job's namespace (`default` if unset) and name |
 | `HEADWATER_CAPACITY` | events held while the broker is slow or away; 10000 if unset |
@@ -49,6 +50,8 @@ CONSOLES: Final = ("stderr", "stdout")
 DEFAULT_SPOOL_BYTES: Final = 128 * 1024 * 1024
 DEFAULT_HTTP_TIMEOUT_MS: Final = 5_000
 DEFAULT_CAPACITY: Final = 10_000
+DEFAULT_HEARTBEAT_S: Final = 60.0
+"""Most batch runs are over before the first."""
 DEFAULT_NAMESPACE: Final = "default"
 
 KNOWN: Final = frozenset(
@@ -63,6 +66,7 @@ KNOWN: Final = frozenset(
         "CAPACITY",
         "ON_FULL",
         "ON_SIGTERM",
+        "HEARTBEAT_S",
         "DISABLED",
         "PARENT_ID",
         "ROOT_PARENT_ID",
@@ -102,6 +106,7 @@ OTHERS: Final = tuple(
 """What variables of the worker and the command line begin with."""
 
 # The one librdkafka setting that can be given as text and holds an underscore.
+_MOST_SECONDS: Final = 86_400
 _UNDERSCORED: Final = {"log.level": "log_level"}
 
 
@@ -122,6 +127,7 @@ class EmitterConfig:
     capacity: int = DEFAULT_CAPACITY
     on_full: str = "drop_newest"
     on_sigterm: str = "flush"
+    heartbeat_s: float = DEFAULT_HEARTBEAT_S
     http_url: str = ""
     http_token: str = field(default="", repr=False)
     http_gzip: bool = False
@@ -172,6 +178,7 @@ class EmitterConfig:
             capacity=_positive(given("CAPACITY", str(DEFAULT_CAPACITY)), "CAPACITY"),
             on_full=_one_of("ON_FULL", given("ON_FULL", "drop_newest"), ON_FULL),
             on_sigterm=_one_of("ON_SIGTERM", given("ON_SIGTERM", "flush"), ON_SIGTERM),
+            heartbeat_s=_seconds(given("HEARTBEAT_S", str(DEFAULT_HEARTBEAT_S)), "HEARTBEAT_S"),
             http_url=http_url,
             http_token=given("HTTP_TOKEN"),
             http_gzip=_flag(given("HTTP_GZIP"), "HTTP_GZIP"),
@@ -255,6 +262,16 @@ def _positive(value: str, name: str, *, least: int = 1, most: int = 10_000_000) 
     if not value.isascii() or not value.isdigit() or not least <= int(value) <= most:
         raise ConfigError(f"{PREFIX}{name} is {value!r}", remedy=f"use a whole number from {least} to {most}")
     return int(value)
+
+
+def _seconds(value: str, name: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _MOST_SECONDS:  # what is no number (nan) is not within them either
+        raise ConfigError(f"{PREFIX}{name} is {value!r}", remedy=f"use seconds from 0 to {_MOST_SECONDS}")
+    return seconds
 
 
 def _need(named: tuple[str, ...], which: str, value: str, name: str, example: str) -> None:

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from headwater import __version__, endings, kubernetes
 from headwater.buffer import Buffer, EmitterStats
-from headwater.config import DEFAULT_CAPACITY, DEFAULT_NAMESPACE, ON_FULL, ON_SIGTERM, EmitterConfig
+from headwater.config import (
+    DEFAULT_CAPACITY,
+    DEFAULT_HEARTBEAT_S,
+    DEFAULT_NAMESPACE,
+    ON_FULL,
+    ON_SIGTERM,
+    EmitterConfig,
+)
 from headwater.errors import BufferFull, ConfigError, EventError
 from headwater.masking import mask
 from headwater.origin import Origin, read_origin
@@ -57,6 +64,7 @@ class Emitter:
         clock_us: the time stamped on events that bring none.
         on_sigterm: `flush` delivers (or spools) before SIGTERM ends the process or reaches the job's own handler, see
             `headwater.endings`; `off` leaves SIGTERM alone.
+        heartbeat_s: a run that says nothing for so long sends a heartbeat, if it has no interval of its own; 0: never.
 
     A forked child inherits the emitter: at its first `emit` there it begins anew, with an empty buffer, a thread and a
     transport of its own. What the parent had not sent yet is the parent's.
@@ -81,6 +89,7 @@ class Emitter:
         strict: bool = False,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
         on_sigterm: str = "flush",
+        heartbeat_s: float = DEFAULT_HEARTBEAT_S,
     ) -> None:
         if on_sigterm not in ON_SIGTERM:
             raise ConfigError(f"on_sigterm={on_sigterm!r}", remedy=f"use one of {', '.join(ON_SIGTERM)}")
@@ -98,6 +107,7 @@ class Emitter:
         self._strict = strict
         self.switched_off = transport is None
         self.clock_us = clock_us
+        self.heartbeat_s = heartbeat_s
         self._new_buffer = functools.partial(Buffer[Item], capacity, drop_oldest=on_full == "drop_oldest")
         self._buffer = self._new_buffer()
         self._next_log_s = 0.0
@@ -140,6 +150,7 @@ class Emitter:
             "capacity": config.capacity,
             "on_full": config.on_full,
             "on_sigterm": config.on_sigterm,
+            "heartbeat_s": config.heartbeat_s,
             "runtime": kubernetes.runtime_facts(environ, podinfo=podinfo),
             "origin": read_origin(environ),
         }

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_S: Final = 60.0
-"""A run that has said nothing for so long sends a heartbeat: most batch runs are over before the first."""
-
 _LEAST_PAUSE_S: Final = 0.25
 """Between two looks at all runs: with thousands of them open some is always due, and each look costs as many steps."""
 

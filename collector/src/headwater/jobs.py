@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from headwater import current
 from headwater.errors import ConfigError, HeadwaterError
-from headwater.heartbeat import HEARTBEAT_S
 from headwater.masking import error_text
 from headwater_schemas.events import Name, Processing
 
@@ -100,7 +99,7 @@ def job(
     emitter: Emitter | None = None,
     processing: Processing = Processing.BATCH,
     backfill: bool = False,
-    heartbeat_s: float = HEARTBEAT_S,
+    heartbeat_s: float | None = None,
 ) -> Callable[[F], F]: ...
 
 
@@ -113,7 +112,7 @@ def job(
     emitter: Emitter | None = None,
     processing: Processing = Processing.BATCH,
     backfill: bool = False,
-    heartbeat_s: float = HEARTBEAT_S,
+    heartbeat_s: float | None = None,
 ) -> Any:  # Any: the function itself, or the decorator
     """Make each call of the function a run. `@headwater.job` alone, or with:
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Self
 from headwater import current
 from headwater.errors import EventError
 from headwater.failures import failure_text
-from headwater.heartbeat import HEART, HEARTBEAT_S
+from headwater.heartbeat import HEART
 from headwater.ledger import Ledger, Uses
 from headwater.masking import error_text
 from headwater.origin import NO_TRACE, ParentRun, active_trace, child_environment, parse_traceparent
@@ -63,7 +63,8 @@ class Run:
         nominal_start_us, nominal_end_us: the interval the run is for, where it is for one.
         traceparent: W3C trace context, `00-<trace id>-<span id>-<flags>`; if not given, that of the active
             OpenTelemetry span, else `TRACEPARENT`.
-        heartbeat_s: a RUNNING event without measures is sent whenever the run has said nothing for so long; 0: never.
+        heartbeat_s: a RUNNING event without measures is sent whenever the run has said nothing for so long; 0: never;
+            if not given, as the emitter has it (`HEADWATER_HEARTBEAT_S`, a minute).
 
     Raises:
         ConfigError: traceparent is none.
@@ -81,7 +82,7 @@ class Run:
         nominal_start_us: int = 0,
         nominal_end_us: int = 0,
         traceparent: str = "",
-        heartbeat_s: float = HEARTBEAT_S,
+        heartbeat_s: float | None = None,
     ) -> None:
         self._emitter = emitter
         self.job = job
@@ -93,7 +94,7 @@ class Run:
         self._trace = parse_traceparent(traceparent) if traceparent else active_trace()
         if self._trace == NO_TRACE:
             self._trace = emitter.origin.trace
-        self._heartbeat_s = heartbeat_s
+        self._heartbeat_s = emitter.heartbeat_s if heartbeat_s is None else heartbeat_s
         self._spoke_s = float("inf")
         self._pid = os.getpid()
         self._tokens: list[Token[Run | None]] = []

@@ -157,6 +157,24 @@ def test_a_run_can_do_without(emitter: Emitter) -> None:
     assert run not in _watched()
 
 
+@pytest.mark.parametrize(
+    ("environ", "silent_s"),
+    [({}, 60.0), ({"HEADWATER_HEARTBEAT_S": "7.5"}, 7.5), ({"HEADWATER_HEARTBEAT_S": "0"}, None)],
+)
+def test_how_long_a_run_may_be_silent_is_said_by_the_environment_and_the_run_knows_better(
+    environ: dict[str, str], silent_s: float | None
+) -> None:
+    environ |= {"HEADWATER_TRANSPORT": "memory", "HEADWATER_JOB": "orders"}
+    before_s = time.monotonic()
+    with Emitter.from_env(environ) as emitter, emitter.run() as run, emitter.run(heartbeat_s=3.0) as other:
+        after_s = time.monotonic()
+        if silent_s is None:
+            assert run.beat_due_s() == float("inf")
+        else:
+            assert before_s <= run.beat_due_s() - silent_s <= after_s
+        assert before_s <= other.beat_due_s() - 3.0 <= after_s
+
+
 def test_runs_that_are_open_can_be_aborted_together(emitter: Emitter, transport: MemoryTransport) -> None:
     with Emitter(MemoryTransport(), job="other") as other, other.run() as untouched:
         with emitter.run("one"), emitter.run("two", heartbeat_s=0):
