@@ -1,8 +1,13 @@
 """Headwater's SDK: say what a job reads and writes, and go on working.
 
-    from headwater import Emitter
+    import headwater
 
-    with Emitter.from_env() as emitter, emitter.run(job="orders-consumer") as run:
+    @headwater.job("load-orders", reads=[("postgres://shop-db:5432", "shop.public.orders")], writes=[("s3://lake", "orders")])
+    def load() -> None: ...
+
+or, where the emitter is to be seen:
+
+    with headwater.Emitter.from_env() as emitter, emitter.run(job="orders-consumer") as run:
         run.reads("kafka://broker:9092", "orders", partition=0, first_offset=10, last_offset=99)
         run.writes("s3://lake", "orders/daily", rows=90)
 
@@ -27,7 +32,9 @@ if TYPE_CHECKING:
         HeadwaterError,
         Unauthorized,
     )
-    from headwater.run import ParentRun, Run
+    from headwater.jobs import current_run, default_emitter, job, set_default_emitter
+    from headwater.origin import ParentRun
+    from headwater.run import Run
     from headwater_schemas.events import (
         Completeness,
         DatasetUse,
@@ -58,11 +65,15 @@ _HOME: Final[dict[str, str]] = {
     "LineageEvent": "headwater_schemas.events",
     "Measure": "headwater_schemas.events",
     "Name": "headwater_schemas.events",
-    "ParentRun": "headwater.run",
+    "ParentRun": "headwater.origin",
     "Processing": "headwater_schemas.events",
     "Run": "headwater.run",
     "Runtime": "headwater_schemas.events",
     "Unauthorized": "headwater.errors",
+    "current_run": "headwater.jobs",
+    "default_emitter": "headwater.jobs",
+    "job": "headwater.jobs",
+    "set_default_emitter": "headwater.jobs",
 }
 
 __version__ = "0.1.0.dev0"
@@ -89,6 +100,10 @@ __all__ = [
     "Run",
     "Runtime",
     "Unauthorized",
+    "current_run",
+    "default_emitter",
+    "job",
+    "set_default_emitter",
 ]
 
 

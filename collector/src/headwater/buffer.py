@@ -1,6 +1,6 @@
 """The emitter's bounded buffer and its books: every event offered ends in exactly one column.
 
-    offered = delivered + failed + pending + sum(dropped)
+    offered = delivered + spooled + failed + pending + sum(dropped)
 
 Thread-safe: any thread puts, one takes. A `put` holds the lock for a few hundred nanoseconds and waits for nobody.
 """
@@ -23,9 +23,13 @@ class EmitterStats:
     """How many events met which end so far.
 
     `offered` were given to `emit`; `accepted` were found right and kept; `pending` are in the buffer or on their way;
-    `delivered` were confirmed by the transport; `failed` were given up by it (`last_error` says why the last one);
-    `dropped` never reached it, by reason: `invalid`, `too_large`, `buffer_full`, `closed`, `unsent` (still here at
-    close), `disabled`, `forked`, `internal`.
+    `delivered` were confirmed by the transport; `spooled` are on disk instead, to be sent later; `failed` were given up
+    by the transport, `failures` says for which reasons and `last_error` why the last one; `dropped` never reached it, by
+    reason: `invalid`, `too_large`, `buffer_full`, `closed`, `unsent` (still here at close), `disabled`, `forked` (the
+    transport cannot be used in a child), `disk_full`, `spool_full`, `spool_failed`, `internal`.
+
+    `transport` is what the transport counts itself, of the spool for example `replayed`, `adopted`, `cut`, `damaged`:
+    those may be events of other processes, so they are no part of the sum.
     """
 
     offered: int = 0
@@ -35,6 +39,9 @@ class EmitterStats:
     failed: int = 0
     dropped: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     last_error: str = ""
+    spooled: int = 0
+    failures: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    transport: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class Buffer(Generic[T]):
@@ -50,7 +57,8 @@ class Buffer(Generic[T]):
         self._emptied = threading.Condition(self._lock)
         self._taker_waits = False
         self._closed = ""
-        self._offered = self._accepted = self._settled = self._delivered = self._failed = 0
+        self._offered = self._accepted = self._settled = self._delivered = self._spooled = 0
+        self._failures: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
         self._last_error = ""
 
@@ -97,16 +105,27 @@ class Buffer(Generic[T]):
             self._filled.notify_all()
             return True
 
+    @property
+    def closed(self) -> str:
+        """Why it takes no more; "" while it does. Takes no lock: in a forked child somebody else may hold it for ever."""
+        return self._closed
+
     def delivered(self, count: int) -> None:
         """That many of those taken have arrived."""
         with self._lock:
             self._delivered += count
             self._settle(count)
 
-    def failed(self, count: int, why: str) -> None:
+    def spooled(self, count: int) -> None:
+        """That many of those taken are safe on disk."""
+        with self._lock:
+            self._spooled += count
+            self._settle(count)
+
+    def failed(self, count: int, why: str, reason: str = "delivery") -> None:
         """That many of those taken were given up by the transport."""
         with self._lock:
-            self._failed += count
+            self._failures[reason] += count
             self._last_error = why
             self._settle(count)
 
@@ -130,7 +149,7 @@ class Buffer(Generic[T]):
             if left:
                 self._dropped["unsent"] += left
             unknown = self._accepted - self._settled - left
-            self._failed += unknown
+            self._failures["unknown"] += unknown
             self._settle(left + unknown)
 
     def wait_settled(self, timeout_s: float) -> int:
@@ -157,12 +176,18 @@ class Buffer(Generic[T]):
                 accepted=self._accepted,
                 pending=self._accepted - self._settled,
                 delivered=self._delivered,
-                failed=self._failed,
-                dropped=MappingProxyType({reason: count for reason, count in self._dropped.items() if count}),
+                failed=self._failures.total(),
+                dropped=_read_only(self._dropped),
                 last_error=self._last_error,
+                spooled=self._spooled,
+                failures=_read_only(self._failures),
             )
 
     def _settle(self, count: int) -> None:
         self._settled += count
         if self._accepted == self._settled:
             self._emptied.notify_all()
+
+
+def _read_only(counts: Mapping[str, int]) -> Mapping[str, int]:
+    return MappingProxyType({reason: count for reason, count in counts.items() if count})

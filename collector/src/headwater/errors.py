@@ -5,8 +5,11 @@
     ├── EventError           an event says nothing usable; it was not sent
     └── DeliveryError        an event was right and did not arrive; `retriable` says whether trying again can help
         ├── BufferFull       the emitter holds as many events as it may
-        ├── BrokerUnavailable  Kafka cannot be reached
-        └── Unauthorized     Kafka knows us not, or forbids it
+        ├── BrokerUnavailable  Kafka, or another server that we send to, cannot be reached
+        ├── Unauthorized     it knows us not, or forbids it
+        └── NotSent          it never reached a way out, and how that ended: Spooled, Dropped
+            ├── Spooled      it is safe on disk and goes out later; no loss
+            └── Dropped      it could be kept nowhere; `reason` says why
 
 Each error names the thing in its message and what to do about it in `remedy`; `str()` gives both.
 """
@@ -58,7 +61,7 @@ class BufferFull(DeliveryError):  # noqa: N818 - named for what happened, as the
 
 
 class BrokerUnavailable(DeliveryError):  # noqa: N818 - named for what happened, as the tree above
-    """No broker answers."""
+    """No broker, or no server, answers."""
 
     reason = "broker_unavailable"
 
@@ -70,3 +73,23 @@ class Unauthorized(DeliveryError):  # noqa: N818 - named for what happened, as t
     """Authentication failed, or the topic is forbidden to us. Not retriable: the credentials have to change."""
 
     reason = "unauthorized"
+
+
+class NotSent(DeliveryError):  # noqa: N818 - named for what happened, as the tree above
+    """The event did not get as far as a way out. Its subclasses say what became of it."""
+
+    reason = "unsent"
+
+
+class Spooled(NotSent):
+    """The event is on disk, synced, and will be sent by this process or by the next one."""
+
+    reason = "spooled"
+
+
+class Dropped(NotSent):
+    """The event could be kept nowhere and is lost. `reason` is the key under which the emitter counts it."""
+
+    def __init__(self, message: str, *, remedy: str = "", reason: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.reason = reason

@@ -8,9 +8,18 @@ hands the facts over (the downward API), for example
       - {name: POD_UID,       valueFrom: {fieldRef: {fieldPath: metadata.uid}}}
       - {name: POD_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
       - {name: NODE_NAME,     valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
+      - {name: CONTAINER_NAME,  value: orders}                         # the downward API knows neither of these two
+      - {name: CONTAINER_IMAGE, value: "registry.acme/orders:1.14.2"}
+    volumeMounts:
+      - {name: podinfo, mountPath: /etc/podinfo}                       # elsewhere: HEADWATER_PODINFO
     volumes:
       - name: podinfo
-        downwardAPI: {items: [{path: labels, fieldRef: {fieldPath: metadata.labels}}]}   # mounted at /etc/podinfo
+        downwardAPI:
+          items:
+            - {path: labels, fieldRef: {fieldPath: metadata.labels}}   # app.kubernetes.io/name names the job
+            - {path: name,   fieldRef: {fieldPath: metadata.name}}     # name, uid, namespace: instead of the variables
+
+What neither says is taken from `OTEL_RESOURCE_ATTRIBUTES`, which OpenTelemetry's operator puts into the pods it looks after.
 """
 
 from __future__ import annotations
@@ -20,6 +29,7 @@ import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
 from headwater_schemas.events import Runtime
 
@@ -30,6 +40,8 @@ NAME_LABEL: Final = "app.kubernetes.io/name"
 """The label that names the workload (kubernetes.io, "Recommended Labels")."""
 
 _LONGEST_FILE_BYTES: Final = 256 * 1024
+_LONGEST_FACT_CHARS: Final = 1_024
+"""Names in Kubernetes have at most 253 characters; images and functions may be longer."""
 _SERVICE_ACCOUNT_NAMESPACE: Final = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 Reader = Callable[[str], str | None]
@@ -55,32 +67,33 @@ def runtime_facts(
     """What is known about where this process runs; empty strings where nothing is.
 
     A pod is believed from the environment first (`HEADWATER_POD_NAME`, then `POD_NAME`, …), then from files in
-    `podinfo`; a function from AWS Lambda's, Knative's (Cloud Run) and Google's variables. The host name is given only
-    where neither is known: in a pod it repeats the pod's name.
+    `podinfo`, then from OpenTelemetry's resource attributes; a function from AWS Lambda's, Knative's (Cloud Run) and
+    Google's variables. The host name is given only where neither is known: in a pod it repeats the pod's name.
     """
 
-    def fact(variable: str, file: str = "") -> str:
+    attributes = _resource_attributes(environ)
+
+    def fact(variable: str, attribute: str, file: str = "") -> str:
         value = environ.get(f"HEADWATER_{variable}", "").strip() or environ.get(variable, "").strip()
-        if value or not file:
-            return value
-        return (read(f"{podinfo}/{file}") or "").strip()
+        if not value and file:
+            value = (read(f"{podinfo}/{file}") or "").strip()
+        return (value or attributes.get(attribute, ""))[:_LONGEST_FACT_CHARS]
 
     function, version = _function(environ)
-    pod = fact("POD_NAME", "name")
-    namespace = fact("POD_NAMESPACE", "namespace")
-    if not namespace and "KUBERNETES_SERVICE_HOST" in environ:
-        namespace = (read(_SERVICE_ACCOUNT_NAMESPACE) or "").strip()
-    if not pod and "KUBERNETES_SERVICE_HOST" in environ:
-        pod = environ.get("HOSTNAME", "").strip()  # the kubelet sets a pod's host name to the pod's name
+    pod = fact("POD_NAME", "k8s.pod.name", "name")
+    namespace = fact("POD_NAMESPACE", "k8s.namespace.name", "namespace")
+    if "KUBERNETES_SERVICE_HOST" in environ:
+        namespace = namespace or (read(_SERVICE_ACCOUNT_NAMESPACE) or "").strip()[:_LONGEST_FACT_CHARS]
+        pod = pod or environ.get("HOSTNAME", "").strip()  # the kubelet sets a pod's host name to the pod's name
     return Runtime(
         pod=pod,
-        pod_uid=fact("POD_UID", "uid"),
+        pod_uid=fact("POD_UID", "k8s.pod.uid", "uid"),
         k8s_namespace=namespace,
-        node=fact("NODE_NAME"),
-        container=fact("CONTAINER_NAME"),
-        image=fact("CONTAINER_IMAGE"),
-        function=function,
-        function_version=version,
+        node=fact("NODE_NAME", "k8s.node.name"),
+        container=fact("CONTAINER_NAME", "k8s.container.name"),
+        image=fact("CONTAINER_IMAGE", "container.image.name"),
+        function=function[:_LONGEST_FACT_CHARS],
+        function_version=version[:_LONGEST_FACT_CHARS],
         host="" if pod or function else host(),
     )
 
@@ -113,6 +126,16 @@ def _function(environ: Mapping[str, str]) -> tuple[str, str]:
         if environ.get(name, "").strip():
             return environ[name].strip(), environ.get(version, "").strip()
     return "", ""
+
+
+def _resource_attributes(environ: Mapping[str, str]) -> dict[str, str]:
+    """`OTEL_RESOURCE_ATTRIBUTES`: key=value,key=value, the values percent-encoded."""
+    pairs = (pair.partition("=") for pair in environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","))
+    found = {key.strip(): unquote(value.strip()) for key, _, value in pairs if key.strip()}
+    if tag := found.get("container.image.tag", found.get("container.image.tags", "")):
+        image = found.get("container.image.name", "")
+        found["container.image.name"] = image if not image or ":" in image.rpartition("/")[2] else f"{image}:{tag}"
+    return found
 
 
 def _pairs(text: str) -> dict[str, str]:

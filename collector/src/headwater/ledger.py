@@ -39,8 +39,11 @@ class Ledger:
     def at_start(self) -> tuple[Uses, Uses]:
         """What is known when the run begins. Lifecycle changes are left out: they have not happened yet."""
         inputs, outputs = self._with(self._news)
-        lasting = tuple(use for use in outputs if use.lifecycle is not Lifecycle.DROP)
-        return inputs, tuple(replace(use, lifecycle=Lifecycle.NONE, previous=None) for use in lasting)
+        return inputs, _lasting(outputs)
+
+    def names(self) -> tuple[Uses, Uses]:
+        """Inputs and outputs without measures and lifecycle changes; what is new stays new."""
+        return tuple(self._inputs.values()), _lasting(tuple(self._outputs.values()))
 
     def since_last(self) -> tuple[Uses, Uses]:
         """Inputs and outputs with what was measured since this or `at_start` was asked last.
@@ -82,6 +85,15 @@ class Ledger:
             return
         total[place] = _merged_measure(total[place], measure) if place in total else measure
         news[place] = _merged_measure(news[place], measure) if place in news else measure
+
+
+def _lasting(outputs: Uses) -> Uses:
+    """The outputs without their lifecycle changes; those that are dropped are left out."""
+    lasting = (use for use in outputs if use.lifecycle is not Lifecycle.DROP)
+    return tuple(
+        use if use.lifecycle is Lifecycle.NONE else replace(use, lifecycle=Lifecycle.NONE, previous=None)
+        for use in lasting
+    )
 
 
 def _uses(side: Side, measures: Measures) -> Uses:

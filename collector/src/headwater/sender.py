@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Final
 
 from headwater.buffer import Buffer
-from headwater.errors import DeliveryError, EventError
+from headwater.errors import DeliveryError, Dropped, EventError, Spooled
 from headwater.masking import error_text, mask
-from headwater.transports.base import Encoded, Transport
+from headwater.transports.base import Busy, Encoded, Forkable, Hurried, Transport
 from headwater_schemas import codec, ids
 from headwater_schemas.events import NIL_UUID, DatasetUse, LineageEvent, Name, Runtime
 from headwater_schemas.naming import canonical_dataset
@@ -30,6 +30,8 @@ _LOOK_AGAIN_S: Final = 0.02
 """How often the outcome of what is on its way is asked for while the job is silent."""
 _CLOSE_RESERVE_S: Final = 0.3
 """Kept back from close's deadline for the transport to let go of its resources."""
+_HURRY_S: Final = 1.5
+"""So long before close's deadline (or halfway, if that is later) a transport that can save events is told to."""
 
 
 class Sender:
@@ -39,6 +41,7 @@ class Sender:
         stamp: emitter, producer and runtime for events that bring none.
         close_by_s: when everything has to be over, on the monotonic clock; infinite until close is called.
         complain: told the reason and the details of each loss; expected to keep its own pace.
+        forked: the transport is the parent's; this process makes its own of it.
     """
 
     def __init__(
@@ -49,9 +52,14 @@ class Sender:
         stamp: Stamp,
         close_by_s: Callable[[], float],
         complain: Callable[[str, str], None],
+        forked: bool = False,
     ) -> None:
         self._buffer = buffer
-        self._transport = transport
+        self.transport = transport
+        self._forked = forked
+        self._hurried = False
+        self._hurry_from_s = float("inf")
+        self._save = False
         self._stamp = stamp
         self._close_by_s = close_by_s
         self._complain = complain
@@ -59,13 +67,19 @@ class Sender:
     def work(self) -> None:
         """The thread's life."""
         try:
+            if self._forked and isinstance(self.transport, Forkable):
+                self.transport = self.transport.after_fork()
             self._deliver_until_closed()
-            self._transport.close(max(0.0, self._left_s()))
+            self.transport.close(max(0.0, self._left_s()))
         except Exception as error:  # noqa: BLE001 - a bug here or in a transport must end in the books, not in the job
             self._buffer.close("internal")
             self._buffer.note(error_text(error))
             self._complain("internal", error_text(error))
         self._buffer.give_up()
+
+    def save(self) -> None:
+        """Ask, from any thread, that what is on its way be kept on disk where there is one, instead of waited for."""
+        self._save = True
 
     def _deliver_until_closed(self) -> None:
         waiting: list[Encoded] = []
@@ -76,6 +90,7 @@ class Sender:
                 if not items and self._closing():
                     return
                 waiting = self._encoded(items)
+            self._hurry()
             if self._left_s() <= 0:
                 self._buffer.dropped(len(waiting), "unsent")
                 return
@@ -83,32 +98,56 @@ class Sender:
             waiting = waiting[taken:]
             # Back-pressure: look again after a while, and after twice as long while nothing moves.
             wait_s = _LOOK_AGAIN_S if taken or not waiting else min(2 * wait_s, 1.0)
-            self._transport.poll(min(wait_s, max(0.0, self._left_s())) if waiting else 0.0)
+            self.transport.poll(min(wait_s, max(0.0, self._left_s())) if waiting else 0.0)
 
     def _send(self, batch: Sequence[Encoded]) -> int:
         if not batch:
             return 0
         try:
-            return self._transport.send(batch, self._settle)
+            return self.transport.send(batch, self._settle)
         except DeliveryError as error:
             why = mask(str(error))
             self._complain(error.reason, why)
             if error.retriable:
                 self._buffer.note(why)
                 return 0
-            self._buffer.failed(len(batch), why)
+            self._buffer.failed(len(batch), why, error.reason)
         except Exception as error:  # noqa: BLE001 - a bug in a transport must end in the books, not in the job
-            self._buffer.failed(len(batch), error_text(error))
+            self._buffer.failed(len(batch), error_text(error), "internal")
             self._complain("internal", error_text(error))
         return len(batch)
 
-    def _settle(self, count: int, error: DeliveryError | None) -> None:
+    def _settle(self, count: int, error: DeliveryError | None, _lost: Sequence[Encoded] = (), /) -> None:
         if error is None:
             self._buffer.delivered(count)
             return
+        if isinstance(error, Spooled):
+            self._buffer.spooled(count)
+            return
         why = mask(str(error))
-        self._buffer.failed(count, why)
+        if not count:
+            self._buffer.note(why)
+        elif isinstance(error, Dropped):
+            self._buffer.dropped(count, error.reason, why)
+        else:
+            self._buffer.failed(count, why, error.reason)
         self._complain(error.reason, why)
+
+    def _hurry(self) -> None:
+        """When the end is near, or when asked: whoever can save events does so instead of waiting."""
+        if self._save:
+            self._save = False
+            if isinstance(self.transport, Hurried):
+                self.transport.save()
+        if self._hurried or not self._closing():
+            return
+        now_s, by_s = time.monotonic(), self._close_by_s()
+        if self._hurry_from_s == float("inf"):
+            self._hurry_from_s = max(by_s - _HURRY_S, (now_s + by_s) / 2)
+        if now_s >= self._hurry_from_s:
+            self._hurried = True
+            if isinstance(self.transport, Hurried):
+                self.transport.hurry()
 
     def _encoded(self, items: Sequence[Item]) -> list[Encoded]:
         encoded = []
@@ -127,7 +166,9 @@ class Sender:
         return encoded
 
     def _idle_s(self) -> float | None:
-        return _LOOK_AGAIN_S if self._buffer.pending() else None
+        if self._buffer.pending():
+            return _LOOK_AGAIN_S
+        return self.transport.idle_s() if isinstance(self.transport, Busy) else None
 
     def _closing(self) -> bool:
         return self._close_by_s() != float("inf")

@@ -17,6 +17,10 @@ from headwater.eventjson import from_json
         ({}, "none"),
         ({"HEADWATER_KAFKA_BOOTSTRAP_SERVERS": "b:9092"}, "kafka"),
         ({"HEADWATER_FILE": "/tmp/x"}, "file"),  # noqa: S108 - nothing is written
+        ({"HEADWATER_HTTP_URL": "http://l:5000"}, "http"),
+        ({"HEADWATER_HTTP_URL": "http://l:5000", "HEADWATER_KAFKA_BOOTSTRAP_SERVERS": "b:9092"}, "kafka"),
+        ({"HEADWATER_TRANSPORT": "console"}, "console"),
+        ({"HEADWATER_TRANSPORT": "noop"}, "none"),
         ({"HEADWATER_TRANSPORT": "Memory"}, "memory"),
         ({"HEADWATER_KAFKA_BOOTSTRAP_SERVERS": "b:9092", "HEADWATER_DISABLED": "true"}, "none"),
         ({"HEADWATER_KAFKA__BOOTSTRAP_SERVERS": "b:9092", "HEADWATER_TRANSPORT": "kafka"}, "kafka"),
@@ -32,9 +36,22 @@ def test_the_transport_follows_from_what_is_set(environ: dict[str, str], transpo
         ({"HEADWATER_TRANSPROT": "kafka"}, "did you mean HEADWATER_TRANSPORT"),
         ({"HEADWATER_KAFKA_BOOTSTRAP": "b"}, "did you mean HEADWATER_KAFKA_BOOTSTRAP_SERVERS"),
         ({"HEADWATER_ZZZ": "1"}, "unknown setting HEADWATER_ZZZ"),
-        ({"HEADWATER_TRANSPORT": "carrier-pigeon"}, "use one of kafka, file, memory, none"),
+        ({"HEADWATER_TRANSPORT": "carrier-pigeon"}, "use one of kafka, http, file, console, memory, noop, none"),
         ({"HEADWATER_TRANSPORT": "kafka"}, "needs HEADWATER_KAFKA_BOOTSTRAP_SERVERS"),
         ({"HEADWATER_TRANSPORT": "file"}, "needs HEADWATER_FILE"),
+        ({"HEADWATER_TRANSPORT": "http"}, "needs HEADWATER_HTTP_URL"),
+        ({"HEADWATER_TRANSPORT": "fallback:kafka,file", "HEADWATER_FILE": "x"}, "KAFKA_BOOTSTRAP_SERVERS"),
+        ({"HEADWATER_TRANSPORT": "fallback:kafka"}, "needs at least two"),
+        ({"HEADWATER_TRANSPORT": "composite:memory,memory"}, "each once"),
+        ({"HEADWATER_TRANSPORT": "composite:memory,noop"}, "knows no 'noop'"),
+        ({"HEADWATER_TRANSPORT": "fallback"}, "needs at least two"),
+        ({"HEADWATER_CONSOLE": "stdin"}, "stderr, stdout"),
+        ({"HEADWATER_SPOOL_BYTES": "12"}, "whole number from 65536"),
+        ({"HEADWATER_ON_SIGTERM": "die"}, "flush, off"),
+        ({"HEADWATER_HEARTBEAT_S": "soon"}, "seconds from 0"),
+        ({"HEADWATER_HEARTBEAT_S": "-1"}, "seconds from 0"),
+        ({"HEADWATER_HEARTBEAT_S": "nan"}, "seconds from 0"),
+        ({"HEADWATER_HTTP_GZIP": "maybe"}, "true or false"),
         ({"HEADWATER_CAPACITY": "many"}, "whole number"),
         ({"HEADWATER_DISABLED": "maybe"}, "true or false"),
         ({"HEADWATER_ON_FULL": "explode"}, "drop_newest"),
@@ -99,3 +116,26 @@ def test_a_file_that_cannot_be_written_is_a_config_error(tmp_path: Path) -> None
 def test_lineage_that_is_switched_off_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     Emitter.from_env({"HEADWATER_DISABLED": "1"}).close()
     assert "switched off" in caplog.text
+
+
+def test_a_group_with_a_spool_is_built_as_it_says(tmp_path: Path) -> None:
+    environ = {"HEADWATER_SPOOL": str(tmp_path / "spool"), "HEADWATER_FILE": str(tmp_path / "x"), "HEADWATER_JOB": "j"}
+    with Emitter.from_env(environ | {"HEADWATER_TRANSPORT": "composite:memory,file"}) as emitter, emitter.run():
+        assert sorted(path.name for path in (tmp_path / "spool").iterdir()) == ["file", "memory"]
+    assert len((tmp_path / "x").read_bytes().splitlines()) == 2
+    with Emitter.from_env(environ | {"HEADWATER_TRANSPORT": "fallback:memory,file"}) as emitter, emitter.run():
+        assert emitter.flush() == 0
+        assert emitter.stats().transport == {"by_memory": 1}  # START
+
+
+def test_secrets_are_in_no_representation() -> None:
+    config = EmitterConfig.from_env({"HEADWATER_HTTP_URL": "http://l:5000", "HEADWATER_HTTP_TOKEN": "s3cret"})
+    assert config.http_token == "s3cret"  # noqa: S105 - made up
+    assert "s3cret" not in repr(config)
+
+
+@pytest.mark.parametrize("url", ["lineage.example.com", "ftp://x", "http://", "http://user:pw@host", "http://h:99999"])
+def test_an_address_that_is_none_is_a_config_error(url: str) -> None:
+    with pytest.raises(ConfigError, match="lineage events") as caught:
+        Emitter.from_env({"HEADWATER_HTTP_URL": url})
+    assert "pw" not in str(caught.value)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from headwater import Emitter, Name
 from headwater.kubernetes import job_name, pod_annotations, pod_labels, runtime_facts
 from headwater_schemas.events import Runtime
 
@@ -61,3 +64,28 @@ def test_a_job_is_named_by_setting_label_or_group_and_never_by_its_pod() -> None
     assert job_name({}, labels, group="g") == "orders"
     assert job_name({"POD_NAME": "orders-1"}, {}, group="g") == "g"
     assert job_name({"POD_NAME": "orders-1", "HOSTNAME": "orders-1"}, {}) == ""
+
+
+def test_what_is_not_said_otherwise_is_known_from_opentelemetrys_resource_attributes() -> None:
+    told = (
+        "k8s.pod.name=orders-1,k8s.pod.uid=u,k8s.namespace.name=shop,k8s.node.name=n,k8s.container.name=c%20d,"
+        "container.image.name=registry:5000/orders,container.image.tag=1.2,broken"
+    )
+    expected = Runtime("orders-1", "u", "shop", "n", "c d", "registry:5000/orders:1.2")
+    assert facts({"OTEL_RESOURCE_ATTRIBUTES": told}, podinfo="/nowhere") == expected
+    assert facts({"OTEL_RESOURCE_ATTRIBUTES": told, "NODE_NAME": "m"}, podinfo="/nowhere").node == "m"
+
+
+def test_facts_are_bounded_whatever_somebody_put_there() -> None:
+    assert len(facts({"POD_NAME": "x" * 100_000, "CONTAINER_IMAGE": "y" * 100_000}).image) == 1_024
+
+
+def test_an_emitter_reads_the_files_where_the_setting_says_and_falls_back_to_the_consumer_group(tmp_path: Path) -> None:
+    environ = {"HEADWATER_TRANSPORT": "memory", "HEADWATER_PODINFO": str(tmp_path), "POD_NAME": "orders-7d9f-x2"}
+    with Emitter.from_env(environ, group="orders-group") as emitter:
+        assert emitter.job == Name("default", "orders-group")
+    (tmp_path / "labels").write_text('app.kubernetes.io/name="orders"\n', encoding="utf-8")
+    with Emitter.from_env(environ, group="orders-group") as emitter:
+        assert emitter.job == Name("default", "orders")
+    with Emitter.from_env(environ | {"HEADWATER_JOB": "set"}, group="orders-group") as emitter:
+        assert emitter.job == Name("default", "set")

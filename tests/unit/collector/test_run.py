@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import threading
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
-from headwater import ConfigError, Emitter, EventType, Lifecycle, Measure, Name, ParentRun, Processing
+from headwater import (
+    ConfigError,
+    Emitter,
+    EventError,
+    EventType,
+    Lifecycle,
+    Measure,
+    Name,
+    ParentRun,
+    Processing,
+    current_run,
+)
 from headwater.testing import MemoryTransport
 from headwater_schemas.events import Completeness, DatasetUse, LineageEvent
 
@@ -91,7 +105,8 @@ def test_an_exception_is_reported_masked_and_goes_on_its_way(emitter: Emitter, t
     assert fail.error is not None
     assert fail.error.startswith("ConnectionError: postgres://me:***@db refused; password=*** x")
     assert "more characters" in fail.error
-    assert len(fail.error) <= 2_000
+    assert len(fail.error.splitlines()[0]) <= 2_000
+    assert "at test_an_exception_is_reported_masked_and_goes_on_its_way" in fail.error.splitlines()[1]
     assert fail.outputs == (DatasetUse("s3://lake", "daily"),)
 
 
@@ -181,3 +196,99 @@ def test_a_run_id_may_come_from_outside(emitter: Emitter, transport: MemoryTrans
         pass
     assert {event.run_id for event in _events(emitter, transport)} == {given.bytes}
     assert transport.sent[0].key == b"airflow/dag.task"
+
+
+def test_an_asynchronous_block_is_a_run_too(emitter: Emitter, transport: MemoryTransport) -> None:
+    async def work() -> None:
+        async with emitter.run() as run:
+            await asyncio.sleep(0)
+            run.writes("s3://lake", "daily")
+
+    asyncio.run(work())
+    assert _types(_events(emitter, transport)) == ["START", "COMPLETE"]
+
+
+def test_a_cancelled_task_aborts_its_run(emitter: Emitter, transport: MemoryTransport) -> None:
+    async def work() -> None:
+        async with emitter.run():
+            await asyncio.sleep(60)
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    assert _types(_events(emitter, transport)) == ["START", "ABORT"]
+
+
+def test_a_run_within_another_is_its_child_also_in_tasks_but_not_in_bare_threads(
+    emitter: Emitter, transport: MemoryTransport
+) -> None:
+    async def child(name: str) -> None:
+        with emitter.run(name):
+            await asyncio.sleep(0)
+            assert current_run().job.name == name
+
+    async def parent() -> None:
+        async with emitter.run("parent"):
+            await asyncio.gather(child("one"), child("two"), asyncio.to_thread(in_thread, "three"))
+
+    def in_thread(name: str) -> None:
+        with emitter.run(name):
+            assert current_run().job.name == name
+
+    with emitter.run("parent"):
+        bare = threading.Thread(target=in_thread, args=["four"])
+        bare.start()
+        bare.join()
+    asyncio.run(parent())
+    parents = {
+        event.job.name: event.parent_job.name if event.parent_job else None for event in _events(emitter, transport)
+    }
+    assert parents == {"parent": None, "one": "parent", "two": "parent", "three": "parent", "four": None}
+
+
+def test_the_first_end_counts_and_what_is_said_later_is_warned_about(
+    emitter: Emitter, transport: MemoryTransport, caplog: pytest.LogCaptureFixture
+) -> None:
+    with emitter.run() as run:
+        run.fail("three rows could not be read")
+        run.writes("s3://lake", "daily")
+        run.running()
+    assert run.ended
+    assert _types(_events(emitter, transport)) == ["START", "FAIL"]
+    assert "has ended" in caplog.text
+
+
+def test_wrong_arguments_make_a_run_partial_and_no_job_fail(caplog: pytest.LogCaptureFixture) -> None:
+    transport = MemoryTransport()
+    with Emitter(transport, job="orders") as emitter, emitter.run() as run:
+        run.reads(None, "orders")  # type: ignore[arg-type]  # what a job without a type checker may do
+        run.writes("s3://lake", "daily", previous="before")  # type: ignore[arg-type]  # as above
+        run.derives("a", "b")  # type: ignore[arg-type]  # as above
+    complete = transport.events[-1]
+    assert (complete.event_type, complete.completeness) == (EventType.COMPLETE, Completeness.PARTIAL)
+    assert caplog.text.count("is incomplete") == 1
+
+
+def test_a_strict_emitter_raises_what_is_wrong_with_an_argument(emitter: Emitter) -> None:
+    with emitter.run() as run, pytest.raises(EventError, match="shop/orders"):
+        run.reads(None, "orders")  # type: ignore[arg-type]  # that is what is tested
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_forked_in_a_run_does_not_end_it(emitter: Emitter, transport: MemoryTransport) -> None:
+    with emitter.run() as run:
+        child = os.fork()
+        if child == 0:
+            try:
+                run.complete()
+            finally:
+                os._exit(1 if run.ended else 0)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+    assert _types(_events(emitter, transport)) == ["START", "COMPLETE"]

@@ -1,1 +1,5 @@
-"""Ways out of the job: `kafka` (for production), `file`, `memory` (for tests). See `base` to write another."""
+"""Ways out of the job. See `base` to write another.
+
+Alone: `kafka` (for production), `http`, `file`, `console`, `memory` (for tests). Made of others: `fallback`, `composite`,
+`spool`. `building` makes what the environment describes.
+"""

@@ -7,13 +7,17 @@ lines to a file opened for appending.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final, Self
 
-from headwater.errors import ConfigError, DeliveryError
-from headwater.eventjson import to_json
+from headwater.errors import ConfigError, Dropped
 from headwater.transports.base import Encoded, Settle
+from headwater.transports.lines import json_lines
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class FileTransport:
@@ -25,6 +29,7 @@ class FileTransport:
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
+        self._torn = False
         try:
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         except OSError as error:
@@ -34,18 +39,35 @@ class FileTransport:
             ) from error
 
     def send(self, batch: Sequence[Encoded], settle: Settle) -> int:
-        """Append the batch; all of it or, where the disk is full, none that counts."""
-        lines = b"".join(to_json(encoded.event) + b"\n" for encoded in batch)
+        """Append the batch; all of it or, where the disk is full, none that counts (`disk_full`)."""
+        lines, written = json_lines(batch, settle)
         try:
-            written = 0
-            while written < len(lines):
-                written += os.write(self._file, lines[written:])
+            self._append(lines)
         except OSError as error:
-            raise DeliveryError(
-                f"cannot write to {self._path}: {error.strerror}", remedy="make room on the disk", retriable=False
-            ) from error
-        settle(len(batch), None)
+            reason = "disk_full" if error.errno in _FULL else "file_failed"
+            why = Dropped(
+                f"cannot write to {self._path}: {error.strerror}", remedy="make room on the disk", reason=reason
+            )
+            settle(len(written), why, written)
+        else:
+            settle(len(written), None)
         return len(batch)
+
+    def after_fork(self) -> Self:
+        """The same file: it is open for appending, which processes may share."""
+        return self
+
+    def _append(self, lines: bytes) -> None:
+        if self._torn:
+            lines = b"\n" + lines  # half a line stands at the end: what comes must not be taken for its rest
+        done = 0
+        try:
+            while done < len(lines):
+                done += os.write(self._file, lines[done:])
+            self._torn = False
+        except OSError:
+            self._torn = self._torn or done > 0
+            raise
 
     def poll(self, timeout_s: float) -> None:
         """Nothing is ever on its way."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -56,6 +56,7 @@ _UNAVAILABLE: Final = frozenset(
         KafkaError._TIMED_OUT,
     }
 )
+_RECALLED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 _NO_TOPIC: Final = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART})
 _REPORTS_BETWEEN_PAUSES: Final = 100
 _PAUSE_S: Final = 0.00005
@@ -86,6 +87,8 @@ class KafkaTransport:
         self._arrived = 0
         self._renewed_at = -_RENEWED_EVERY_S
         self._why: DeliveryError | None = None
+        self._closed = False
+        self._given = (bootstrap_servers, config, topic_prefix)
         self._config = {
             **DEFAULTS,
             "bootstrap.servers": bootstrap_servers,
@@ -98,9 +101,9 @@ class KafkaTransport:
     def send(self, batch: Sequence[Encoded], settle: Settle) -> int:
         """Put the batch into librdkafka's queue; what does not fit is left for later."""
         self._settle = settle
-        producer = self._producer
-        if producer is None:
+        if self._closed:
             raise DeliveryError("the Kafka transport is closed", remedy="make a new emitter")
+        producer = self._producer = self._producer or self._built()
         taken = 0
         try:
             for encoded in batch:
@@ -135,8 +138,21 @@ class KafkaTransport:
         self._report()
         return int(left)
 
+    def recall(self) -> None:
+        """Give back what is not confirmed. A producer that lost messages is replaced: the next begins a new sequence."""
+        self._let_go(0.0)
+
     def close(self, timeout_s: float) -> None:
         """Wait for confirmations, then give up what is left: it is reported as failed."""
+        self._closed = True
+        self._let_go(timeout_s)
+
+    def after_fork(self) -> Self:
+        """One with a producer of its own."""
+        servers, config, topic_prefix = self._given
+        return type(self)(servers, config=config, topic_prefix=topic_prefix)
+
+    def _let_go(self, timeout_s: float) -> None:
         producer = self._producer
         if producer is None:
             return
@@ -178,18 +194,18 @@ class KafkaTransport:
         kafka_error: KafkaError = error.args[0]
         if kafka_error.code() == KafkaError._FATAL:
             # An idempotent producer that lost its place is of no use any more; a new one starts a new sequence.
-            self.close(0.0)
-            self._producer = self._built()
+            self._let_go(0.0)
             return DeliveryError(f"Kafka's producer had to be replaced: {kafka_error.str()}", retriable=True)
         return translated(kafka_error, self._servers, to_write(self._topic))
 
-    def _on_delivery(self, error: KafkaError | None, _message: Message) -> None:
+    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
             self._arrived += 1
             if self._arrived % _REPORTS_BETWEEN_PAUSES == 0:
                 time.sleep(_PAUSE_S)  # thousands of reports come at once; the job's thread wants to run in between
         elif self._settle is not None:
-            self._settle(1, self._why or translated(error, self._servers, to_write(self._topic)))
+            why = self._why or translated(error, self._servers, to_write(self._topic))
+            self._settle(1, why, (_lost(message),))
 
     def _on_error(self, error: KafkaError) -> None:
         if self._settle is not None:
@@ -212,6 +228,8 @@ def reason_of(error: BaseException) -> KafkaError:
 def translated(error: KafkaError, servers: str, needs: Needs | None = None) -> DeliveryError:
     """Kafka's error as one of ours, with what to do about it. `needs`: what was tried, for where it is forbidden."""
     code, said = error.code(), mask(error.str())
+    if code in _RECALLED:
+        return BrokerUnavailable(f"Kafka at {servers} did not confirm in time", remedy="look at brokers and network")
     if code in FORBIDDEN:
         what = needs or FORBIDDEN[code]
         remedy = needs.command(servers) if needs is not None else "grant it with kafka-acls.sh --add"
@@ -279,3 +297,8 @@ def _remedy_of_connection(said: str) -> str:
 
 _NAMES: Final = "HEADWATER_KAFKA__"
 _CREDENTIALS: Final = f"check user, password and mechanism ({_NAMES}SASL_USERNAME, …SASL_PASSWORD, …SASL_MECHANISM)"
+
+
+def _lost(message: Message) -> Encoded:
+    key, value = message.key(), message.value()
+    return Encoded(key if isinstance(key, bytes) else b"", value if isinstance(value, bytes) else b"")

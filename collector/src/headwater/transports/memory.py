@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Self
 
 from headwater.transports.base import Encoded, Settle
 from headwater_schemas.events import LineageEvent
@@ -45,3 +46,7 @@ class MemoryTransport:
     def close(self, timeout_s: float) -> None:
         """Remember that it was called; what arrived stays readable."""
         self.closed = True
+
+    def after_fork(self) -> Self:
+        """An empty one: what the parent has got stays the parent's."""
+        return type(self)()
