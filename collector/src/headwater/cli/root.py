@@ -111,7 +111,9 @@ def _loaded(found: EntryPoint) -> click.Command:
         missing = error.name or "a module"
         if missing.startswith("headwater"):
             raise UsageError(f"headwater {found.name} is not part of this installation") from error
-        extra = "processor" if found.value.startswith("headwater_processor") else "cli"
+        extra = (
+            "top" if missing == "textual" else "processor" if found.value.startswith("headwater_processor") else "cli"
+        )
         what = f"headwater {found.name} needs {missing}, which is not installed"
         raise UsageError(what, remedy=f"pip install 'headwater[{extra}]'") from error
     if not isinstance(command, click.Command):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,13 +14,14 @@ from rich.text import Text
 from headwater.cli.context import invocation
 from headwater.masking import mask
 from headwater.runtime.errors import UsageError
-from headwater.runtime.models import KafkaSettings, Settings
+from headwater.runtime.models import Settings
 from headwater.runtime.redis import connect
 from headwater_processor.local import trace_view
 from headwater_processor.local.cli_support import answering_errors, wants_json
 from headwater_processor.local.running import until_signalled
+from headwater_processor.local.terminal import is_terminal
 from headwater_processor.local.top.app import Top
-from headwater_processor.local.top.feed import Feed
+from headwater_processor.local.top.feed import Feed, Mailbox
 from headwater_processor.local.top.picture import picture
 from headwater_processor.state import StateError, StateReader
 from headwater_processor.state.walk import DOWNSTREAM, UPSTREAM
@@ -62,19 +62,8 @@ def top(context: click.Context, picture_file: Path | None) -> None:
         return
     refuse_no_terminal(json=wants_json(context))
     settings = invocation(context).settings()
-    with viewing(settings, settings.kafka) as view, until_signalled() as stop:
-
-        def leave_if_told() -> None:
-            if stop.is_set():
-                view.exit()
-
-        view.each_tick = leave_if_told
-        view.run()
-
-
-def is_terminal() -> bool:
-    """Whether somebody looks: what is written goes to a terminal, what is typed comes from one."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    with viewing(settings) as (view, _), until_signalled() as stop:
+        view.show(stop)
 
 
 def refuse_no_terminal(*, json: bool) -> None:
@@ -83,13 +72,14 @@ def refuse_no_terminal(*, json: bool) -> None:
         raise UsageError("headwater top answers with a screen, not with JSON", remedy="headwater status --output json")
     if not is_terminal():
         raise UsageError(
-            "headwater top needs a terminal, and standard input or output is none", remedy="headwater status --watch"
+            "headwater top needs a terminal, and standard input, output or error is none",
+            remedy="headwater status --watch",
         )
 
 
 @contextmanager
-def viewing(settings: Settings, kafka: KafkaSettings) -> Iterator[Top]:
-    """The view over what the settings name, with its feed running."""
+def viewing(settings: Settings) -> Iterator[tuple[Top, Mailbox]]:
+    """The view over what the settings name, with its feed running, and where more news may be put."""
     client = connect(settings.redis, timeout_s=_TIMEOUT_S, connect_timeout_s=_TIMEOUT_S)
     topics = catalogue(settings.topic_prefix)
 
@@ -101,10 +91,13 @@ def viewing(settings: Settings, kafka: KafkaSettings) -> Iterator[Top]:
             run_timeout_us=settings.processor.run_timeout_ms * 1000,
         )
 
-    feed = Feed(kafka, (topics["events"].name, topics["deltas"].name, topics["alerts"].name), reader)
+    feed = Feed(settings.kafka, (topics["events"].name, topics["deltas"].name, topics["alerts"].name), reader)
+    view = Top(settings.domain, feed.mailbox.empty, road_of(reader), gone=lambda: feed.failure is not None)
     feed.start()
     try:
-        yield Top(settings.domain, feed.mailbox.empty, road_of(reader))
+        yield view, feed.mailbox
+        if feed.failure is not None:
+            raise feed.failure
     finally:
         feed.stop()
         client.close()
@@ -128,5 +121,7 @@ def _write(file: Path) -> None:
     try:
         file.write_text(picture(), encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"the picture cannot be written to {file}: {error.strerror}", remedy="name another file") from error
+        raise UsageError(
+            f"the picture cannot be written to {file}: {error.strerror}", remedy="name another file"
+        ) from error
     click.echo(f"The picture is in {file}.", err=True)

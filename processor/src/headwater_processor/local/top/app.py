@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Final
@@ -51,7 +52,9 @@ class Help(ModalScreen[None]):
     """The keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "dismiss", show=False)]
-    CSS = "Help { align: center middle; } Help Static { width: 76; height: auto; padding: 0 2; border: round $primary; }"
+    CSS = (
+        "Help { align: center middle; } Help Static { width: 76; height: auto; padding: 0 2; border: round $primary; }"
+    )
 
     def compose(self) -> ComposeResult:
         """One text."""
@@ -81,7 +84,9 @@ class RoadScreen(Screen[None]):
         """A scrolled text."""
         with VerticalScroll():
             yield Static(Text("reading the state …", "dim"), id="road")
-        yield Block(lambda _: [[("esc", "bold"), (" back   ", ""), ("↑ ↓ PgUp PgDn", "bold"), (" move", "")]], id="road-keys")
+        yield Block(
+            lambda _: [[("esc", "bold"), (" back   ", ""), ("↑ ↓ PgUp PgDn", "bold"), (" move", "")]], id="road-keys"
+        )
 
     def on_mount(self) -> None:
         """Read it now, and again from time to time."""
@@ -112,7 +117,7 @@ class RoadScreen(Screen[None]):
 class Top(App[None]):
     """The view. `news` is asked for what came; `road` draws a dataset's road; both, and the clock, may be anybody's.
 
-    `each_tick` is called with each drawing; what it raises ends the view and comes out of `run`.
+    It ends when `gone()` says that nothing will come any more.
     """
 
     ENABLE_COMMAND_PALETTE = False
@@ -146,7 +151,7 @@ class Top(App[None]):
         news: Callable[[], Iterable[News]],
         road: Road,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
-        each_tick: Callable[[], None] = lambda: None,
+        gone: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__()
         self.theme = "ansi-dark"  # the sixteen colours of whoever's terminal it is
@@ -159,8 +164,14 @@ class Top(App[None]):
         self._road = road
         self._clock = now_us
         self._now_us = now_us()
-        self.each_tick = each_tick
+        self._gone = gone
         self._shown = (0, 0, 0)
+        self._stop = threading.Event()
+
+    def show(self, stop: threading.Event) -> None:
+        """Show it until somebody leaves or `stop` is set."""
+        self._stop = stop
+        self.run()
 
     def compose(self) -> ComposeResult:
         """Head, three panes, filter, keys."""
@@ -175,7 +186,12 @@ class Top(App[None]):
         )
         with Vertical(id="below"):
             yield Pane(
-                self._loose_title, None, lines.loose, lambda one: (one.name, one.job), lambda: "nothing hangs loose", id="loose"
+                self._loose_title,
+                None,
+                lines.loose,
+                lambda one: (one.name, one.job),
+                lambda: "nothing hangs loose",
+                id="loose",
             )
             yield Pane(self._alerts_title, None, _alert_line, _alert_key, lambda: "nothing was said yet", id="alerts")
         yield Input(placeholder="words of names, owners, states", id="filter", compact=True, select_on_focus=False)
@@ -194,10 +210,12 @@ class Top(App[None]):
 
     def look(self) -> None:
         """Take the news and draw what is different."""
-        self.each_tick()
-        if self.paused:
+        if self._gone() or self._stop.is_set():
+            self.exit()
             return
         self.model.take(self._news())
+        if self.paused:
+            return
         self._now_us = self._clock()
         self.draw()
 

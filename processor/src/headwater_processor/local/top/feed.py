@@ -16,14 +16,16 @@ from typing import Any, Final
 
 import redis
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported, but not by name
 
 from headwater.masking import mask
 from headwater.runtime.kafka import client_config
 from headwater.runtime.models import KafkaSettings
 from headwater_processor.local.top.model import Figures, News, Reach, Snapshot, Written
 from headwater_processor.state import NoStateError, StateError, StateReader
+from headwater_schemas.alerts import Alert
 from headwater_schemas.codec import Malformed, decode_alert, decode_delta
+from headwater_schemas.deltas import GraphDelta
 from headwater_schemas.peek import write_times
 
 PERIOD_S: Final = 1.0
@@ -42,14 +44,22 @@ _FRESHNESS: Final = b"DATASET|FRESHNESS|"
 _OF_INTEREST: Final = (b"DATASET|", b"JOB|STATUS|")
 """Beginnings of keys of images that the view shows; edges and runs come from the reader."""
 
+MOST: Final = 200_000
+"""News that wait for the view at most."""
+
 Clock = Callable[[], int]
 
 
 class Mailbox:
-    """News on their way to the view, in order. A snapshot counts as older than what came while it was read."""
+    """News on their way to the view, in order. A snapshot counts as older than what came while it was read.
 
-    def __init__(self) -> None:
+    A view that takes nothing (it is suspended) must not cost memory without end: beyond `MOST` the images are thrown away and
+    a new snapshot is `wanted`, which says the same.
+    """
+
+    def __init__(self, wanted: threading.Event) -> None:
         self._lock = threading.Lock()
+        self._wanted = wanted
         self._news: list[News] = []
         self._meanwhile: list[News] | None = None
 
@@ -60,6 +70,11 @@ class Mailbox:
             self._news += found
             if self._meanwhile is not None:
                 self._meanwhile += found
+            if len(self._news) > MOST:
+                kept: list[News] = []
+                kept += (item for item in self._news if not isinstance(item, Written | GraphDelta | Snapshot))
+                self._news = kept[-MOST // 2 :]
+                self._wanted.set()
 
     def begin_snapshot(self) -> None:
         """From now on remember what comes: it may or may not be in the snapshot."""
@@ -70,7 +85,8 @@ class Mailbox:
         """Add the snapshot, and after it once more what came meanwhile; None: it could not be read."""
         with self._lock:
             if snapshot is not None:
-                self._news += [snapshot, *(self._meanwhile or ())]
+                again = [item for item in self._meanwhile or () if isinstance(item, Written | GraphDelta | Alert)]
+                self._news += [snapshot, *again]
             self._meanwhile = None
 
     def empty(self) -> list[News]:
@@ -123,28 +139,36 @@ class Feed:
         now_us: Clock = lambda: time.time_ns() // 1000,
     ) -> None:
         """`topics`: the names of the topics of events, deltas and alerts."""
-        self.mailbox = Mailbox()
         self._halt = threading.Event()
         self._wanted = threading.Event()
+        self.mailbox = Mailbox(self._wanted)
         self._wanted.set()
         ends = _Ends(kafka, topics[0])
         follower = _Topics(kafka, topics[1:], self.mailbox, ends, self._wanted, self._halt, now_us)
         watcher = _State(reader, self.mailbox, ends, self._wanted, self._halt, now_us)
         self._threads = [
-            threading.Thread(target=follower.run, name="hw-top-topics", daemon=True),
-            threading.Thread(target=watcher.run, name="hw-top-state", daemon=True),
+            threading.Thread(target=self._kept, args=(follower.run,), name="hw-top-topics", daemon=True),
+            threading.Thread(target=self._kept, args=(watcher.run,), name="hw-top-state", daemon=True),
         ]
+        self.failure: BaseException | None = None
+        """What ended a thread; only a bug does."""
 
     def start(self) -> None:
         """Begin to read."""
         for thread in self._threads:
             thread.start()
 
+    def _kept(self, run: Callable[[], None]) -> None:
+        try:
+            run()
+        except BaseException as error:  # noqa: BLE001 - told by whoever looks at the screen; a thread has nobody to tell
+            self.failure = error
+
     def stop(self) -> None:
-        """End, within some seconds even if nobody answers (the threads die with the process)."""
+        """End, within a second even if nobody answers (the threads die with the process)."""
         self._halt.set()
         for thread in self._threads:
-            thread.join(timeout=2.0)
+            thread.join(timeout=0.5)
 
 
 class _Ends:
@@ -245,7 +269,9 @@ class _Topics:
             }
         )
         try:
-            consumer.assign([*self._positions(consumer, self._deltas, 0), *self._positions(consumer, self._alerts, _ALERTS_BACK)])
+            consumer.assign(
+                [*self._positions(consumer, self._deltas, 0), *self._positions(consumer, self._alerts, _ALERTS_BACK)]
+            )
         except KafkaException:
             consumer.close()
             raise

@@ -41,6 +41,8 @@ _LOOSE: Final = {
     "job-without-outputs": "writes nothing",
     "job-unlinked": "all alone",
 }
+_KIND: Final = 20
+"""Columns of a kind of looseness."""
 _SOON_US: Final = 60_000_000
 """Time to breach from which on it is coloured."""
 
@@ -75,7 +77,11 @@ def to_breach(row: Row, now_us: int) -> Cell:
         return "–", "dim"
     left_us = row.deadline_us - now_us
     if left_us < 0:
-        return f"{brief(left_us)} ago", STATES.get(row.state, "") if row.state in ("STALE", "NO_DATA", "LATE") else "yellow"
+        return f"{brief(left_us)} ago", STATES.get(row.state, "") if row.state in (
+            "STALE",
+            "NO_DATA",
+            "LATE",
+        ) else "yellow"
     return f"in {brief(left_us)}", "yellow" if left_us < _SOON_US and row.allowed_us > 2 * _SOON_US else ""
 
 
@@ -166,10 +172,11 @@ def _flow(model: Model, now_us: int, width: int) -> list[Cell]:
 
 
 def _trouble(model: Model, now_us: int) -> list[Cell]:
-    line: list[Cell] = []
-    for reach in model.away.values():
-        why = f" ({reach.why})" if reach.why else ""
-        line.append((f"cannot reach {reach.service} since {brief(now_us - reach.since_us)}{why}  ", "bold red"))
+    away = list(model.away.values())
+    line: list[Cell] = [
+        (f"cannot reach {reach.service} since {brief(now_us - reach.since_us)}  ", "bold red") for reach in away
+    ]
+    line += [(f"{reach.service}: {reach.why}  " if len(away) > 1 else reach.why, "red") for reach in away if reach.why]
     stopped = model.figures.stopped if model.figures else ()
     if stopped and not line:
         named = ", ".join(str(partition) for partition, _ in stopped)
@@ -185,7 +192,12 @@ def _trouble(model: Model, now_us: int) -> list[Cell]:
 def dataset_titles(width: int) -> list[Cell]:
     """The heads of the columns of datasets."""
     name, owner = _dataset_columns(width)
-    cells = [("STATE".ljust(10), "dim"), (begins("DATASET", name), "dim"), ("    BREACH", "dim"), (" LAST WRITE", "dim")]
+    cells = [
+        ("STATE".ljust(10), "dim"),
+        (begins("DATASET", name), "dim"),
+        ("    BREACH", "dim"),
+        (" LAST WRITE", "dim"),
+    ]
     return [*cells, (f"  {begins('OWNER', owner - 2)}", "dim")] if owner else cells
 
 
@@ -211,13 +223,15 @@ def _dataset_columns(width: int) -> tuple[int, int]:
 
 
 def loose(one: Loose, width: int) -> list[Cell]:
-    """What hangs loose."""
-    kind = _LOOSE.get(one.kind, one.kind)
-    meant = f"meant: {' or '.join(one.candidates[:2])}" if one.candidates else ""
-    room = max(20, width - 18)
-    name = min(max(cell_len(one.name) + 5 * one.job + 1, room // 2), room if not meant else room - room // 2)
+    """What hangs loose, and the name that was probably meant."""
+    kind = f"  {_LOOSE.get(one.kind, one.kind)}"
     shown = f"{'job ' * one.job}{one.name}"
-    return [(ends(shown, name), ""), (begins(f" {kind}", 18), "yellow"), (ends(meant, max(0, room - name)), "bold")]
+    room = max(20, width - _KIND)
+    name = min(max(cell_len(shown), room // 2), room if not one.candidates else room - room // 2)
+    cells = [(ends(shown, name), ""), (begins(kind, _KIND), "yellow")]
+    if one.candidates:
+        cells += [("meant ", "dim"), (ends(one.candidates[0], max(0, room - name - 6)), "bold")]
+    return cells
 
 
 def incident(one: Firing, width: int) -> list[Cell]:
@@ -269,7 +283,9 @@ def pane_title(title: str, said: str, width: int, *, focused: bool) -> list[Cell
     """The rule above a pane."""
     start = f"─ {title} "
     line = begins(f"{start}{said} ", width)
-    return [(line.rstrip() + " " + "─" * max(0, width - cell_len(line.rstrip()) - 1), "bold cyan" if focused else "dim")]
+    return [
+        (line.rstrip() + " " + "─" * max(0, width - cell_len(line.rstrip()) - 1), "bold cyan" if focused else "dim")
+    ]
 
 
 def plain(cells: Iterable[Cell]) -> str:

@@ -25,8 +25,8 @@ _LOG: Final = (
     (71, "WrittenNeverRead", "fraud-scores (kafka://broker.shop:9092) has a reader now.", Severity.INFO, True),
     (44, "ReadNeverWritten", f"ordres (kafka://broker.shop:9092) is read, but nobody writes it. Did they mean {MEANT}?",
      Severity.INFO, False),
-    (13, "DatasetStale", "analytics.marts.inventory_levels (snowflake://acme-shop) is stale: last proven write 28 s ago, "
-     "allowed 15 s.", Severity.PAGE, False),
+    (13, "DatasetStale",
+     "analytics.marts.inventory_levels (snowflake://acme-shop) is stale, 28 s old, allowed 15 s.", Severity.PAGE, False),
 )  # fmt: skip
 
 
@@ -59,8 +59,12 @@ def scene() -> Iterator[News]:
     """Everything that came until this moment."""
     yield Snapshot(datasets=[_dataset(at, name) for at, name in enumerate(sorted(shop(NOW_US).datasets(), key=str))])
     yield from (_figures(point) for point in range(POINTS))
-    yield Note(NOW_US - 46 * _S, "pod order-enricher-6d9c7b5f84-n7rgn of k8s://shop/order-enricher crashed: OutOfMemoryError")
     for at, (ago_s, kind, said, severity, resolved) in enumerate(_LOG):
+        if kind == "ReadNeverWritten":
+            yield Note(
+                NOW_US - 46 * _S,
+                "pod order-enricher-6d9c7b5f84-n7rgn of k8s://shop/order-enricher crashed: OutOfMemoryError",
+            )
         yield Alert(
             f"a{at}", kind, f"i{kind}", kind, AlertState.RESOLVED if resolved else AlertState.FIRING, severity, "dataset",
             STALE_MART.namespace, STALE_MART.name, "team-shop", said, since_us=NOW_US - ago_s * _S, as_of_us=NOW_US - ago_s * _S,
@@ -84,14 +88,15 @@ def _dataset(at: int, name: Name) -> DatasetState:
 
 
 def _figures(point: int) -> Figures:
-    grown = min(1.0, 0.35 + point / POINTS)
-    busy = point + 9 * math.sin(point / 7) + 4 * math.sin(point / 2.3)
+    left = POINTS - 1 - point
+    grown = 1 - min(24, max(0, left - 6)) / 30
+    busy = sum(38 + 9 * math.sin(at / 7) + 6 * math.sin(at / 2.3) for at in range(point + 1))
     return Figures(
-        NOW_US - (POINTS - 1 - point) * _S,
+        NOW_US - left * _S,
         round(35 * grown),
         round(24 * grown),
-        round(71 * grown),
-        round(14_000 + 41.5 * busy),
+        round(71 * grown * grown),
+        round(busy),
         NOW_US - 4 * _S // 10,
         round(abs(22 * math.sin(point / 9)) + 3),
     )

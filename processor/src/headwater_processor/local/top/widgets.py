@@ -26,9 +26,9 @@ def _style(name: str) -> Style:
 
 
 def strip_of(cells: Sequence[Cell], width: int, under: str = "") -> Strip:
-    """A line of so many columns; `under` is a style beneath that of the cells."""
+    """A line of so many columns; `under` is a style instead of those of the cells."""
     below = _style(under)
-    strip = Strip([Segment(text, below + _style(style)) for text, style in cells])
+    strip = Strip([Segment(text, below or _style(style)) for text, style in cells])
     return strip.crop_extend(0, width, below)
 
 

@@ -33,10 +33,7 @@ class Wishes:
     def of(self, rows: Iterable[Row]) -> list[Row]:
         """The datasets that pass, in order. What is not there any more comes last, and only if somebody looks for it."""
         words = self.words
-        if words:
-            found = [row for row in rows if all(word in row.text for word in words)]
-        else:
-            found = [row for row in rows if row.present]
+        found = [row for row in rows if (all(word in row.text for word in words) if words else row.present)]
         found.sort(key=_KEYS[self.sort])
         return found
 
