@@ -129,7 +129,7 @@ class _Reached:
 
 
 class Feed:
-    """Both threads. `reader` makes a reader of the domain (anew after each outage: what it has checked may be gone)."""
+    """Both threads. `reader` makes a reader of the domain."""
 
     def __init__(
         self,
@@ -331,7 +331,6 @@ class _State:
         now_us: Clock,
     ) -> None:
         self._reader_of = reader
-        self._reader: StateReader | None = None
         self._mailbox = mailbox
         self._ends = ends
         self._wanted = wanted
@@ -356,10 +355,9 @@ class _State:
     def _lost(self, why: str) -> None:
         self._mailbox.end_snapshot(None)
         self._reached.lost(why)
-        self._reader = None
 
     def _look(self) -> None:
-        reader = self._reader = self._reader or self._reader_of()
+        reader = self._reader_of()  # anew each time: what another one has checked may be gone
         datasets, jobs, edges = reader.sizes()
         partitions = reader.partitions()
         if self._reached.found():
