@@ -183,12 +183,15 @@ class _Ends:
         self.partitions: list[int] = []
 
     def look(self) -> bool | None:
-        """Ask, and take the answer in a later call. True: the broker answered; None: not yet."""
+        """Ask, and take the answer in a later call. True: the broker answered; None: not yet. Raises KafkaException."""
         if self._asked:
             if not all(future.done() for future in self._asked.values()):
                 return None
             asked, self._asked = self._asked, {}
-            self._ends = {at.partition: int(future.result().offset) for at, future in asked.items()}
+            ends = {at.partition: int(future.result().offset) for at, future in asked.items()}
+            if min(ends.values()) < 0:  # so the client (2.16) says that the broker did not answer in time
+                raise KafkaException("it does not answer")
+            self._ends = ends
             return True
         if self.partitions and time.monotonic() - self._asked_s >= PERIOD_S:
             self._asked_s = time.monotonic()
@@ -296,7 +299,7 @@ class _Topics:
             if self._ends.look():
                 heard_s = time.monotonic()
             if time.monotonic() - heard_s > PERIOD_S + _PATIENCE_S:
-                raise KafkaException("it says nothing")
+                raise KafkaException("it does not answer")
 
     def _read(self, message: Message) -> Iterable[News]:
         """What a record says; nothing if it is not of interest, or none of ours."""
