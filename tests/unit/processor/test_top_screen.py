@@ -12,6 +12,8 @@ from tests.support.top_screens import SIZES, file_of, screen_text
 from textual.pilot import Pilot
 
 import headwater_processor
+from headwater.cli.root import run
+from headwater.runtime.errors import EXIT_USAGE
 from headwater_processor.local.top.app import Help, RoadScreen, Top
 from headwater_processor.local.top.lines import brief, ends, head, plain, spark
 from headwater_processor.local.top.model import Figures, Model, News, Reach, Snapshot
@@ -27,14 +29,14 @@ PICTURE = Path(headwater_processor.__file__).parents[2] / "pictures" / "top.svg"
 def with_keys(act: Callable[[Top, Pilot[None]], Awaitable[None]], view: Top | None = None) -> None:
     """Run the scene without a terminal and do something with it."""
 
-    async def run() -> None:
+    async def drive() -> None:
         app = view or scene_view()
         async with app.run_test(size=(100, 30)) as pilot:
             await pilot.pause()
             app.look()
             await act(app, pilot)
 
-    asyncio.run(run())
+    asyncio.run(drive())
 
 
 def shown(app: Top) -> str:
@@ -130,6 +132,37 @@ def test_a_paused_view_stands_still_and_loses_nothing() -> None:
         assert "DATASETS 0" in shown(app)
 
     with_keys(act, Top("shop", arrived, lambda name, _: name, lambda: NOW_US))
+
+
+def test_no_color_leaves_the_colours_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    red = "#cc555a"  # of the terminal that rich draws pictures of
+    assert red in picture()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert red not in picture()
+    monkeypatch.setenv("NO_COLOR", "1")  # textual takes it away
+    assert screen_text(picture(80, 24)) == file_of(80, 24).read_text(encoding="utf-8")
+
+
+def test_where_no_terminal_is_the_remedy_is_status(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["top"]) == EXIT_USAGE
+    said = capsys.readouterr().err
+    assert "needs a terminal" in said
+    assert "headwater status --watch" in said
+
+
+def test_json_is_asked_of_status(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["top", "--output", "json"]) == EXIT_USAGE
+    assert "headwater status --output json" in capsys.readouterr().err
+
+
+def test_a_picture_is_written_without_any_server(tmp_path: Path) -> None:
+    assert run(["top", "--picture", str(tmp_path / "top.svg")]) == 0
+    assert (tmp_path / "top.svg").read_text(encoding="utf-8") == picture()
+
+
+def test_a_picture_that_cannot_be_written_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["top", "--picture", str(tmp_path / "nowhere" / "top.svg")]) == EXIT_USAGE
+    assert "cannot be written" in capsys.readouterr().err
 
 
 def test_q_leaves() -> None:

@@ -220,7 +220,12 @@ def allowed_age_said(reason: str) -> int:
     of now from the last write and this.
     """
     said = _TARGET.search(reason)
-    return 0 if said is None else time_said(said[2]) - time_said(said[1])
+    if said is None:
+        return 0
+    try:
+        return max(0, time_said(said[2]) - time_said(said[1]))
+    except ValueError:  # somebody's words that only look like ours
+        return 0
 
 
 def _unjudgeable(facts: DatasetFacts, max_age_us: int, as_of_us: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Final
 
 from rich.console import RenderableType
@@ -12,6 +12,7 @@ from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
+from textual.filter import LineFilter, NoColor
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Input, Static
 
@@ -172,6 +173,10 @@ class Top(App[None]):
         """Show it until somebody leaves or `stop` is set."""
         self._stop = stop
         self.run()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Without colours where NO_COLOR asks for it. Textual's own choice turns the terminal's colours to black."""
+        return [NoColor()] if self.no_color else super().get_line_filters()
 
     def compose(self) -> ComposeResult:
         """Head, three panes, filter, keys."""
