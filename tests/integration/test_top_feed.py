@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import pty
 import signal
+import struct
+import subprocess
+import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
@@ -164,3 +172,39 @@ def test_a_broker_that_was_away_is_followed_again_and_the_state_read_meanwhile(
     delta = wrote(SALES, T + 9)
     say(broker, "lineage.deltas", delta.key, encode_delta(delta))
     sees(feed, model, "the write", lambda: model.rows[key_of(SALES)].last_write_us == T + 9)
+
+
+@pytest.mark.parametrize("leave", ["q", "SIGTERM"])
+def test_the_command_shows_it_on_a_terminal_and_gives_the_terminal_back(
+    leave: str, broker: Broker, server: RedisServer, tmp_path: Path
+) -> None:
+    fill(server, ORDERS)
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    before = termios.tcgetattr(its)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "headwater.cli", "--kafka", broker.bootstrap, "--redis", server.url, "top"],
+        stdin=its, stdout=its, stderr=its, cwd=tmp_path, env={**os.environ, "TERM": "xterm-256color"},
+    )  # fmt: skip
+    os.set_blocking(ours, False)
+    seen = bytearray()
+
+    def shows(text: bytes) -> bool:
+        with contextlib.suppress(BlockingIOError, OSError):
+            seen.extend(os.read(ours, 65_536))
+        return text in seen
+
+    try:
+        wait_until(lambda: shows(str(ORDERS).encode()), within_s=DEADLINE_S, what="the dataset on the screen")
+        if leave == "q":
+            os.write(ours, b"q")
+        else:
+            process.terminate()
+        wait_until(lambda: shows(b"\x1b[?1049l") and process.poll() is not None, within_s=DEADLINE_S, what="the end")
+        assert process.returncode == 0
+        assert termios.tcgetattr(its) == before
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+        os.close(its)
