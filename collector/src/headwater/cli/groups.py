@@ -10,7 +10,7 @@ a group names an entry-point group, and whoever is installed may add commands to
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -41,6 +41,10 @@ def entry_points_of(group: str) -> dict[str, EntryPoint]:
     return {found.name: found for found in entry_points(group=group)} if group else {}
 
 
+_EXTRAS: Final = {"textual": "top"}
+"""Libraries that one command alone needs, and the extra that has them."""
+
+
 def load_command(found: EntryPoint, called: str) -> click.Command:
     """The command behind an entry point; `called` is what a person types for it.
 
@@ -53,7 +57,7 @@ def load_command(found: EntryPoint, called: str) -> click.Command:
         missing = error.name or "a module"
         if missing.startswith("headwater"):
             raise UsageError(f"{called} is not part of this installation") from error
-        extra = "processor" if found.value.startswith("headwater_processor") else "cli"
+        extra = _EXTRAS.get(missing) or ("processor" if found.value.startswith("headwater_processor") else "cli")
         what = f"{called} needs {missing}, which is not installed"
         raise UsageError(what, remedy=f"pip install 'headwater[{extra}]'") from error
     if not isinstance(command, click.Command):

@@ -40,6 +40,7 @@ SHORT_HELP: Final = {
     "policy": "Check policies, put them in force, and see which holds for what and why.",
     "status": "Show how fresh every dataset is, worst first, and what hangs loose.",
     "tail": "Print what is on the topics of deltas, alerts, late events or dead letters.",
+    "top": "Watch the graph, its freshness and its alerts live on one screen.",
     "topics": "Create the topics of Headwater.",
     "trace": "Show where a dataset comes from, or goes to, down to pods and offsets.",
     "up": "Run Headwater on this machine: Kafka, Redis, workers.",

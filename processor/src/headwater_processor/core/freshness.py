@@ -16,16 +16,21 @@ Rules, the first that applies
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from headwater_processor.core import cadence
 from headwater_processor.core.alerts import Finding, Machine, State
-from headwater_processor.core.judge_settings import AsOf, JudgeSettings, resolve_as_of, shown, span, when
+from headwater_processor.core.judge_settings import AsOf, JudgeSettings, resolve_as_of, shown, span, time_said, when
 from headwater_processor.core.policies import Effective
 from headwater_schemas.alerts import Severity
 from headwater_schemas.deltas import FreshnessState
 from headwater_schemas.events import Name
+
+_TARGET: Final = re.compile(r"last write (\S+ \S+ UTC), allowed age .*, so due by (\S+ \S+ UTC)")
+"""What `_target` writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +211,21 @@ def _target(facts: DatasetFacts, policy: Effective, max_age_us: int, learned: bo
     return (
         f"last write {when(facts.last_write_us)}, allowed age {span(max_age_us)} ({source}), so due by {when(due_us)}"
     )
+
+
+def allowed_age_said(reason: str) -> int:
+    """The allowed age that the sentence of `_target` says (µs, to the second); 0 if the reason has none.
+
+    Images of a status carry the deadline as it was at the last look. Whoever follows the writes since then gets the deadline
+    of now from the last write and this.
+    """
+    said = _TARGET.search(reason)
+    if said is None:
+        return 0
+    try:
+        return max(0, time_said(said[2]) - time_said(said[1]))
+    except ValueError:  # somebody's words that only look like ours
+        return 0
 
 
 def _unjudgeable(facts: DatasetFacts, max_age_us: int, as_of_us: int) -> str:

@@ -20,6 +20,7 @@ AsOf = int | Mapping[int, int]
 A mapping must name *every* partition of the topic: one that is missing is not known, and counts as 0."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_WHEN: Final = "%Y-%m-%d %H:%M:%S UTC"
 _LAST_US: Final = 253_402_300_799 * SECOND_US  # the end of the year 9999, the last that datetime can name
 
 
@@ -69,7 +70,12 @@ def resolve_as_of(as_of: AsOf, partitions: tuple[int, ...] = ()) -> tuple[int, s
 def when(time_us: int) -> str:
     """A time as people on call read it: `2026-03-01 07:00:05 UTC`."""
     moment = _EPOCH + timedelta(microseconds=max(0, min(time_us, _LAST_US)))
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return moment.strftime(_WHEN)
+
+
+def time_said(said: str) -> int:
+    """The time that `when` wrote, µs since the epoch, to the second. Raises ValueError for any other text."""
+    return (datetime.strptime(said, _WHEN).replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
 def span(length_us: int) -> str:

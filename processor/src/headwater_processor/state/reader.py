@@ -282,10 +282,16 @@ class StateReader:
             for number in range(int(self._meta().get(b"partitions", b"0")))
         ]
 
+    def sizes(self) -> tuple[int, int, int]:
+        """How many datasets, jobs and edges were ever named and are not forgotten; one call, however many they are."""
+        self._meta()
+        datasets, jobs, edges = self._store.counts([("ZCARD", "dz"), ("ZCARD", "jz"), ("ZCARD", "ez")])
+        return datasets, jobs, edges
+
     def summary(self) -> Summary:
         """The domain in a few numbers."""
         meta = self._meta()
-        datasets, jobs, edges = self._store.counts([("ZCARD", "dz"), ("ZCARD", "jz"), ("ZCARD", "ez")])
+        datasets, jobs, edges = self.sizes()
         partitions = self.partitions()
         return Summary(
             domain=self._domain,
