@@ -163,7 +163,9 @@ def silence(context: click.Context, /, pattern: str, by: str | None, length: str
     """Silence alerts of subjects that match PATTERN: namespace/name, exact or with * and ?."""
     settings, now_us = invocation(context).settings(), incidents.now_us()
     if kind == "Watchdog":
-        raise UsageError("the Watchdog cannot be silenced: its silence is what wakes people")
+        raise UsageError(
+            "the Watchdog cannot be silenced: its silence is what wakes people", remedy="name another --kind, or none"
+        )
     decision = Decision(
         silence_key(kind, _short(pattern, "PATTERN")), DecisionKind.SILENCE, _who(by), now_us,
         now_us + _length_us(length), _short(text, "--reason"), alert_kind=_short(kind, "--kind"), subject=pattern,
@@ -295,7 +297,10 @@ def _who(by: str | None) -> str:
 
 def _short(text: str, what: str) -> str:
     if len(text) > _TEXT_MAX or not text.isprintable():
-        raise UsageError(f"{what} is longer than {_TEXT_MAX} characters, or has some that cannot be printed")
+        raise UsageError(
+            f"{what} is longer than {_TEXT_MAX} characters, or has some that cannot be printed",
+            remedy="write it shorter, in plain text",
+        )
     return text
 
 
