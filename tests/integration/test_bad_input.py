@@ -84,6 +84,25 @@ USAGE: Final = {
         "graph diff live live",
         "graph diff one.jsonl",
     ),
+    "deadletter": (
+        "deadletter list --reason rotten",
+        "deadletter list --since yesterday",
+        "deadletter list --offsets 9-1",
+        "deadletter show",
+        "deadletter show here",
+        "deadletter replay --partition -1",
+        "deadletter forget",
+    ),
+    "alerts": (
+        "alerts list now",
+        "alerts show",
+        "alerts ack",
+        "alerts ack aaaa --for soon",
+        "alerts silence s3://lake/*",
+        "alerts silence * --kind Watchdog --reason x",
+        "alerts unsilence",
+    ),
+    "doctor": ("doctor --timeout 0", "doctor --nope", "doctor kafka"),
     "init": ("init --nope", "init one two", "init --yes --redis http://r:6379", "init --yes --domain a/b"),
     "completion": ("completion", "completion tcsh", "completion bash zsh"),
 }
@@ -121,6 +140,9 @@ COMMANDS: Final = {
     "bench": "bench",
     "config": "config show",
     "graph": "graph export",
+    "deadletter": "deadletter list",
+    "alerts": "alerts list",
+    "doctor": "doctor",
 }
 """By command, a line with which nothing is wrong."""
 

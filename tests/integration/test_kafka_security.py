@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import time
@@ -203,6 +204,22 @@ def test_a_group_that_is_forbidden_ends_a_worker_with_the_command_that_grants_it
     assert done.returncode == 3, done.stderr
     assert "forbids Read on group others" in done.stderr
     assert "--group others --operation Read" in done.stderr
+
+
+def test_doctor_finds_a_worker_well_and_names_what_others_may_not(secure: SecureKafka, redis_db: str) -> None:
+    def findings(user: str) -> list[dict[str, str]]:
+        done = headwater({**by_scram(secure, user), "HEADWATER_REDIS__URL": redis_db}, "doctor", "--output", "json")
+        assert done.returncode == 0, done.stderr
+        found: list[dict[str, str]] = json.loads(done.stdout)["findings"]
+        return [one for one in found if one["check"] == "rights"]
+
+    assert [one["level"] for one in findings("worker")] == ["ok"]
+    missing = findings("reader")
+    assert {one["level"] for one in missing} == {"problem"}
+    said = {one["text"]: one["remedy"] for one in missing}
+    assert said["we may not write lineage.deltas"].endswith("--operation Write --topic lineage.deltas")
+    assert said["we may not join the consumer group headwater"].endswith("--operation Read --group headwater")
+    assert "we may not read lineage.events" not in said
 
 
 def test_no_command_shows_a_secret_whatever_it_says(secure: SecureKafka, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ INGEST: Final[tuple[Spec, ...]] = (
          " undeduped: events older than the horizon; counters may count them twice.", ("partition", "outcome"), "events",
          f"{len(OUTCOMES)} a partition"),
     Spec("headwater_rejected", "counter", "Records sent to the dead letters by this worker, by reason (the list is closed).",
-         "`headwater tail deadletter` shows them; the reason names the fault of the producer. unknown_schema: its schema is"
+         "`headwater deadletter list` shows them; the reason names the fault of the producer. unknown_schema: its schema is"
          " not on the schemas topic.", ("reason",), "", f"{len(REASONS) + 1}"),
     Spec("headwater_refused_calls", "counter", "Fenced calls that changed nothing, by why.",
          "FENCED now and then is a rebalance. Steady FENCED: two groups share a domain. NEXT: somebody wrote the state by hand.",

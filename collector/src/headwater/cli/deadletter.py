@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import click
@@ -14,6 +14,7 @@ import click
 from headwater.cli.context import invocation
 from headwater.cli.letters import Filters, Letter, hexdump, letter_of, parse_offsets, parse_place, printable, receipt_of
 from headwater.cli.output import emit_json, emit_rows, note
+from headwater.cli.progress import progress
 from headwater.cli.reading import reading
 from headwater.cli.replaying import LEFT, Choice, Chooser, Outcome, Replay, letters_in, read_receipts
 from headwater.cli.when import iso, time_ms
@@ -80,7 +81,14 @@ def _filters(command: _C) -> _C:
 
 @click.group()
 def deadletter() -> None:
-    """List, show and replay what could not be read."""
+    """List, show and replay what could not be read.
+
+    \b
+    Examples:
+      headwater deadletter list
+      headwater deadletter show 0:120
+      headwater deadletter replay --dry-run
+    """
 
 
 @deadletter.command("list", epilog=_LIST_EPILOG)
@@ -96,9 +104,9 @@ def list_(context: click.Context, /, limit: int, **given: Any) -> None:
     with reading(settings.kafka, _topic(settings)) as reader:
         bounds = reader.bounds()
         total = sum(end - begin for begin, end in bounds.values())
-        with _progress(context, "reading dead letters", 2 * total) as seen:
-            receipts = read_receipts(reader, bounds, seen)
-            for letter in letters_in(reader, bounds, filters, seen):
+        with progress(context, "reading dead letters", 2 * total, unit="records") as bar:
+            receipts = read_receipts(reader, bounds, bar.advance)
+            for letter in letters_in(reader, bounds, filters, bar.advance):
                 replayed = receipts.holds(letter)
                 counts[letter.reason] += 1
                 done += replayed
@@ -198,8 +206,8 @@ def _replay(context: click.Context, settings: Settings, choice: Choice, *, send:
 
         def through(schemas: Schemas) -> None:
             chooser = Chooser(choice, receipts, schemas)
-            with _progress(context, "replaying" if send else "reading dead letters", total) as seen:
-                for letter in letters_in(reader, bounds, choice.filters, seen):
+            with progress(context, "replaying" if send else "reading dead letters", total, unit="letters") as bar:
+                for letter in letters_in(reader, bounds, choice.filters, bar.advance):
                     why = chooser.why_left(letter)
                     if why:
                         replaying.pass_over(letter, why)
@@ -364,17 +372,3 @@ def _plain(value: Any) -> Any:  # Any: what Avro holds, and what JSON can
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return {str(key): _plain(item) for key, item in value.items()} if isinstance(value, dict) else value
-
-
-@contextmanager
-def _progress(context: click.Context, what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error, where that is a terminal; the block is given what takes steps."""
-    if not sys.stderr.isatty() or invocation(context).verbosity < 0:
-        yield lambda _steps: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total or None)
-        yield lambda steps: bar.advance(task, steps)

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from headwater.cli.context import invocation
+from headwater.cli.printing import printable
 
 Row = Mapping[str, Any]  # Any: what JSON can hold
 
@@ -67,6 +68,11 @@ def _plain(rows: Sequence[Row], columns: Sequence[str]) -> None:
 
 
 def _text(value: object) -> str:
+    """A cell: on one line, whatever somebody called a dataset."""
+    return printable(_words(value))
+
+
+def _words(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from headwater.errors import BrokerUnavailable
 from headwater.runtime.errors import RefusedError
-from headwater.runtime.kafka import client_config, translate
+from headwater.runtime.kafka import client_config, list_topics, translate
 from headwater.runtime.models import KafkaSettings
 
 _TIMEOUT_S: Final = 10.0
@@ -34,7 +34,8 @@ class TopicReader:
         # A group must be named, though nothing joins it or commits to it.
         reading = {"group.id": "headwater-reading", "enable.auto.commit": False, "enable.partition.eof": True}
         with self._translated():
-            self._consumer = Consumer({**client_config(kafka), **reading, "auto.offset.reset": "earliest"})
+            self._config = {**client_config(kafka), **reading, "auto.offset.reset": "earliest"}
+            self._consumer = Consumer(self._config)
 
     def close(self) -> None:
         """Let the connections go."""
@@ -43,7 +44,7 @@ class TopicReader:
     def bounds(self) -> Bounds:
         """What the topic holds now. Raises RefusedError if it does not exist."""
         with self._translated():
-            found = self._consumer.list_topics(self.topic, timeout=_TIMEOUT_S).topics[self.topic]
+            found = list_topics(self._consumer, self._config, self.topic, timeout_s=_TIMEOUT_S).topics[self.topic]
             if found.error is not None:
                 if found.error.code() in _MISSING:
                     where = f"Kafka at {self._servers} has no topic {self.topic}"

@@ -20,6 +20,7 @@ import click
 from headwater import __version__
 from headwater.cli.context import global_options, invocation
 from headwater.cli.groups import entry_points_of, load_command, with_global_options
+from headwater.cli.printing import printable
 from headwater.errors import HeadwaterError
 from headwater.masking import mask
 from headwater.runtime.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UsageError, exit_code
@@ -193,9 +194,14 @@ def _translated(error: Exception) -> Exception:
 
 
 def _say(message: str, remedy: str) -> None:
-    sys.stderr.write(f"error: {mask(message).strip()}\n")
+    sys.stderr.write(f"error: {_lines_of(mask(message).strip())}\n")
     if remedy:
-        sys.stderr.write(f"try: {mask(remedy).strip()}\n")
+        sys.stderr.write(f"try: {_lines_of(mask(remedy).strip())}\n")
+
+
+def _lines_of(text: str) -> str:
+    """Our own lines stay lines; what else a terminal would obey came with somebody's name."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 __all__ = ["GROUP", "SHORT_HELP", "invocation", "root", "run", "tell"]

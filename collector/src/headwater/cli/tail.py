@@ -20,6 +20,7 @@ from confluent_kafka import (
 
 from headwater.cli.context import invocation
 from headwater.cli.output import emit_json_line, note
+from headwater.cli.printing import printable
 from headwater.cli.records import ROLES, as_document, as_line
 from headwater.errors import BrokerUnavailable
 from headwater.runtime.errors import RefusedError, UsageError
@@ -73,7 +74,7 @@ def tail(context: click.Context, topic: str, start: str, most: int | None, follo
             if wants_json:
                 emit_json_line(as_document(topic, message))
             else:
-                sys.stdout.write(f"{as_line(topic, message)}\n")
+                sys.stdout.write(f"{printable(as_line(topic, message))}\n")
                 sys.stdout.flush()
             printed += 1
             if printed == most:

@@ -59,7 +59,7 @@ def remedy(reason: str, resume: str) -> str:
     """What to do about a stop, for whoever was woken by it. `resume` is the command of `resume_command`."""
     if of_bad_records(reason):
         return (
-            "Find and stop the producer of the bad records (headwater tail deadletter --from -20 --no-follow), "
+            "Find and stop the producer of the bad records (headwater deadletter list; show names the field), "
             f"then let the rest of them pass: {resume}"
         )
     if _NO_STATE in reason:

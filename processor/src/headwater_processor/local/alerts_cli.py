@@ -12,6 +12,7 @@ import click
 from headwater.cli import when
 from headwater.cli.context import invocation
 from headwater.cli.output import emit_json, emit_rows, note
+from headwater.cli.printing import printable
 from headwater.errors import HeadwaterError
 from headwater.runtime.errors import RefusedError, UsageError
 from headwater.runtime.models import Settings
@@ -72,7 +73,15 @@ _FOR = click.option(
 
 @click.group()
 def alerts() -> None:
-    """List what fires, take incidents on, silence."""
+    """List what fires, take incidents on, silence.
+
+    \b
+    Examples:
+      headwater alerts list
+      headwater alerts show 2b1d4c6f
+      headwater alerts ack 2b1d4c6f --note "the loader is being redeployed"
+      headwater alerts silence 's3://lake/*' --for 2h --reason "upgrade of the lake"
+    """
 
 
 @alerts.command("list", epilog=_LIST)
@@ -94,7 +103,7 @@ def list_(context: click.Context, /, everything: bool, fail: bool) -> None:
         if shown:
             emit_rows(context, [_row(one, now_us) for one in shown], _COLUMNS)
         for one in silences:
-            click.echo(f"silenced: {_silence_words(one, now_us)}")
+            click.echo(printable(f"silenced: {_silence_words(one, now_us)}"))
         open_ = sum(one.firing and not one.decisions and worth_showing(one) for one in desk.incidents)
         firing = sum(one.firing and worth_showing(one) for one in desk.incidents)
         note(context, f"{firing} firing, {open_} of them taken on or silenced by nobody" if firing else "nothing fires")
@@ -114,7 +123,7 @@ def show(context: click.Context, /, incident: str) -> None:
         emit_json(as_object(found, facts))
         return
     for line in as_lines(found, facts, incidents.now_us()):
-        click.echo(line)
+        click.echo(printable(line))
     if why_not:
         note(context, f"where its job ran is not known: {why_not}")
 
@@ -154,7 +163,9 @@ def silence(context: click.Context, /, pattern: str, by: str | None, length: str
     """Silence alerts of subjects that match PATTERN: namespace/name, exact or with * and ?."""
     settings, now_us = invocation(context).settings(), incidents.now_us()
     if kind == "Watchdog":
-        raise UsageError("the Watchdog cannot be silenced: its silence is what wakes people")
+        raise UsageError(
+            "the Watchdog cannot be silenced: its silence is what wakes people", remedy="name another --kind, or none"
+        )
     decision = Decision(
         silence_key(kind, _short(pattern, "PATTERN")), DecisionKind.SILENCE, _who(by), now_us,
         now_us + _length_us(length), _short(text, "--reason"), alert_kind=_short(kind, "--kind"), subject=pattern,
@@ -187,7 +198,7 @@ def unsilence(context: click.Context, /, pattern: str, kind: str) -> None:
     if invocation(context).wants_json:
         emit_json({"taken_back": key})
     else:
-        click.echo(f"{pattern} is silenced no more")
+        click.echo(printable(f"{pattern} is silenced no more"))
 
 
 def decision_object(one: Decision) -> dict[str, Any]:
@@ -210,7 +221,7 @@ def _put(context: click.Context, settings: Settings, desk: Desk, decision: Decis
     if invocation(context).wants_json:
         emit_json(decision_object(decision))
     else:
-        click.echo(said)
+        click.echo(printable(said))
 
 
 def _facts(settings: Settings, alert: Alert) -> tuple[dict[str, Any], str]:
@@ -221,7 +232,7 @@ def _facts(settings: Settings, alert: Alert) -> tuple[dict[str, Any], str]:
     from headwater_processor.state import StateError, StateReader
 
     try:
-        client = connect(settings.redis, timeout_s=5.0)
+        client = connect(settings.redis, settings.domain, timeout_s=5.0)
         try:
             return facts_of(StateReader(client, settings.domain), alert), ""
         except RedisError as error:
@@ -286,7 +297,10 @@ def _who(by: str | None) -> str:
 
 def _short(text: str, what: str) -> str:
     if len(text) > _TEXT_MAX or not text.isprintable():
-        raise UsageError(f"{what} is longer than {_TEXT_MAX} characters, or has some that cannot be printed")
+        raise UsageError(
+            f"{what} is longer than {_TEXT_MAX} characters, or has some that cannot be printed",
+            remedy="write it shorter, in plain text",
+        )
     return text
 
 

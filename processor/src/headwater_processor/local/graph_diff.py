@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from headwater.cli.printing import printable
 from headwater.runtime.errors import RefusedError, UsageError
 from headwater_processor.local.graph_values import FORMAT, VERSION, Edge, End, Fact, Head, Node, Scope, end_object
-from headwater_processor.local.texts import printable
 
 COMPARED: Final = ("owner", "unlinked", "schema_version", "renamed_to", "streaming", "emitter")
 STATE: Final = "state"

@@ -14,7 +14,8 @@ from headwater.runtime.errors import RefusedError
 from headwater.runtime.kafka import Config, client_config, list_topics, translate
 from headwater.runtime.models import KafkaSettings, Settings
 from headwater.runtime.policy_files import read_policies
-from headwater_schemas.codec import decode_policy
+from headwater_schemas.codec import decode_policy, is_decision
+from headwater_schemas.decisions import KEY_PREFIX
 from headwater_schemas.policies import Policy
 from headwater_schemas.topics import catalogue
 
@@ -66,6 +67,10 @@ def in_force(settings: Settings, on_record: Callable[[], None] = lambda: None) -
 
 def _take(found: InForce, by_key: dict[bytes, Held], message: Message, topic: str) -> None:
     key, value, offset = message.key() or b"", message.value(), message.offset() or 0
+    if value is None and key not in by_key and key.startswith(KEY_PREFIX.encode()):
+        return  # a decision about alerts that was taken back
+    if value is not None and is_decision(value):
+        return  # what people decided about alerts is no policy: workers pass it over as well
     found.version = max(found.version, offset)
     if value is None:
         by_key.pop(key, None)

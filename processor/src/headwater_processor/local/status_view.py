@@ -11,9 +11,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from headwater.cli.printing import printable
 from headwater_processor.core import stops
 from headwater_processor.local.status_hints import unknown_hint
-from headwater_processor.local.texts import ago, count, iso, printable
+from headwater_processor.local.texts import ago, count, iso
 from headwater_processor.state.runs import RunImage
 from headwater_processor.state.values import AlertState, DatasetState, JobState, PartitionState, Summary
 from headwater_schemas.events import Name

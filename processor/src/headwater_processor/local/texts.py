@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -43,11 +42,3 @@ def ago(time_us: int, now_us: int) -> str:
 def count(number: int, word: str, plural: str = "") -> str:
     """`1 dataset`, `2 datasets`, `12,000 datasets`."""
     return f"{number:,} {word if number == 1 else plural or word + 's'}"
-
-
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
-
-def printable(text: str) -> str:
-    """A name on a line of its own: line breaks and control characters, which a terminal would obey, are written as `\\x1b`."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from rich.text import Text
 from rich.tree import Tree
 
+from headwater.cli.printing import printable
 from headwater_processor.local.status_view import dataset_object, job_object, unlinked_words
 from headwater_processor.local.texts import ago, count, iso, length
 from headwater_processor.state.runs import OffsetImage, RunImage
@@ -94,7 +95,7 @@ class _Drawing:
         self._shown.update(group)
         for other in group:
             if other != dataset.name:
-                branch.add(Text(f"same as {other}", "dim"))
+                branch.add(Text(printable(f"same as {other}"), "dim"))
         for name in group:
             for far in self._ends(name, "DERIVES"):
                 if far in self._datasets:
@@ -107,7 +108,7 @@ class _Drawing:
     def _job(self, branch: Tree, job: JobState, of: DatasetState) -> None:
         line = Text()
         line.append("written by job " if self._up else "read by job ", "dim")
-        line.append(str(job.name), "bold")
+        line.append(printable(str(job.name)), "bold")
         line.append("  streaming" if job.streaming else "", "dim")
         if job.unlinked:
             line.append(f"  {unlinked_words(job.unlinked)}", "yellow")
@@ -120,7 +121,7 @@ class _Drawing:
         self._runs(here, job)
         for far in self._ends(job.name, "READS" if self._up else "WRITES"):
             if far == of.name:
-                here.add(Text(f"{'reads' if self._up else 'writes'} {far} itself", "dim"))
+                here.add(Text(printable(f"{'reads' if self._up else 'writes'} {far} itself"), "dim"))
             elif far in self._datasets:
                 self._dataset(here, self._datasets[far])
 
@@ -147,14 +148,14 @@ class _Drawing:
 
 def dataset_line(dataset: DatasetState, now_us: int) -> Text:
     """A dataset with its state and when it was last written."""
-    line = Text(str(dataset.name), "bold blue")
+    line = Text(printable(str(dataset.name)), "bold blue")
     line.append(f"  {dataset.state}", _STATES.get(dataset.state, "dim"))
     if dataset.last_write_us:
         line.append(f"  written {ago(dataset.last_write_us, now_us)}", "dim")
     if dataset.unlinked:
         line.append(f"  {unlinked_words(dataset.unlinked)}", "yellow")
     if dataset.candidates:
-        line.append(f"  meant: {dataset.candidates[0]}", "bold yellow")
+        line.append(printable(f"  meant: {dataset.candidates[0]}"), "bold yellow")
     if not dataset.present:
         line.append("  dropped", "red")
     return line
@@ -164,14 +165,14 @@ def run_line(title: str, run: RunImage, now_us: int) -> Text:
     """A run in one line: how it stands, since when, and why it failed."""
     line = Text(f"{title} ", "dim")
     line.append(run.state, _RUNS.get(run.state, ""))
-    line.append(f" {run.run or '?'}", "dim")
+    line.append(printable(f" {run.run or '?'}"), "dim")
     line.append(f"  started {ago(run.started_us, now_us)}")
     if run.ended_us > run.started_us > 0:
         line.append(f", took {length(run.ended_us - run.started_us)}")
     elif run.state in ("OPEN", "LOST"):
         line.append(f", last heard {ago(run.seen_us, now_us)}")
     if run.error:
-        line.append(f"  {run.error.splitlines()[0][:160]}", "red")
+        line.append(printable(f"  {run.error.splitlines()[0][:160]}"), "red")
     return line
 
 
@@ -189,7 +190,7 @@ def offset_lines(offsets: Iterable[OffsetImage]) -> Iterator[Text]:
     for (direction, dataset), spans in groupby(offsets, key=lambda span: (span.direction, span.dataset)):
         every = list(spans)
         line = Text("read " if direction == "in" else "wrote ", "dim")
-        line.append(dataset.rpartition("/")[2])
+        line.append(printable(dataset.rpartition("/")[2]))
         line.append(" offsets", "dim")
         for span in every[:OFFSETS_SHOWN]:
             line.append(f" [{span.partition}]", "dim").append(f" {span.first}–{span.last}")
@@ -207,16 +208,16 @@ def _where(runtime: dict[str, Any]) -> str:
     if runtime.get("function"):
         parts.append(f"function {runtime['function']}:{runtime.get('function_version', '')}".rstrip(":"))
     parts += [f"{key} {runtime[key]}" for key in ("container", "image", "node", "host") if runtime.get(key)]
-    return ", ".join(parts)
+    return printable(", ".join(parts))
 
 
 def job_lines(job: JobState, now_us: int) -> Tree:
     """One job with its runs, newest first, for people."""
-    tree = Tree(Text.assemble((str(job.name), "bold"), ("  streaming" if job.streaming else "", "dim")))
+    tree = Tree(Text.assemble((printable(str(job.name)), "bold"), ("  streaming" if job.streaming else "", "dim")))
     if job.unlinked:
         tree.add(Text(unlinked_words(job.unlinked), "yellow"))
     if job.emitter:
-        tree.add(Text(f"told by {job.emitter}", "dim"))
+        tree.add(Text(printable(f"told by {job.emitter}"), "dim"))
     for run in job.runs:
         run_branch(tree, "run", run, now_us)
     if not job.runs:

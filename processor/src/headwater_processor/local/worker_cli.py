@@ -294,7 +294,7 @@ def worker(ctx: click.Context, processes: int, check: bool) -> None:
 _RESUME_EPILOG: Final = """\b
 Examples:
   headwater status                          names the stopped partitions, why, and what helps
-  headwater worker resume 3                 the bad records were looked at (headwater tail deadletter)
+  headwater worker resume 3                 the bad records were looked at (headwater deadletter list)
   headwater worker resume 3 --skip-lost     what is gone from Kafka or Redis is gone
 
 \b

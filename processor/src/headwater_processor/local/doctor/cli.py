@@ -12,6 +12,7 @@ from redis import RedisError
 
 from headwater.cli.context import invocation
 from headwater.cli.output import emit_json, note
+from headwater.cli.printing import printable
 from headwater.runtime.errors import EXIT_FINDING, EXIT_UNREACHABLE
 from headwater.runtime.kafka import translate as kafka_error
 from headwater.runtime.models import Settings
@@ -72,17 +73,14 @@ def _print(finding: Finding) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    remedy = f"         → {finding.remedy}" if finding.remedy else ""
+    said = printable(f"{finding.check}: {finding.text}")
+    remedy = f"         → {printable(finding.remedy)}" if finding.remedy else ""
     if not sys.stdout.isatty():
-        sys.stdout.write(
-            f"{finding.level.value:8} {finding.check}: {finding.text}\n" + (f"{remedy}\n" if remedy else "")
-        )
+        sys.stdout.write(f"{finding.level.value:8} {said}\n" + (f"{remedy}\n" if remedy else ""))
         sys.stdout.flush()
         return
     console = Console(highlight=False, soft_wrap=True)
-    console.print(
-        Text.assemble((f"{finding.level.value:8} ", _COLOURS[finding.level]), f"{finding.check}: {finding.text}")
-    )
+    console.print(Text.assemble((f"{finding.level.value:8} ", _COLOURS[finding.level]), said))
     if remedy:
         console.print(Text(remedy))
 

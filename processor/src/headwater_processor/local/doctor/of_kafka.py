@@ -10,7 +10,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported, but not by name
 from confluent_kafka.admin._config import ConfigResource
 
-from headwater.runtime.kafka import answered, client_config
+from headwater.runtime.kafka import Config, answered, client_config, list_topics
 from headwater.runtime.models import Settings
 from headwater_processor.local.doctor.findings import Check, Finding, Noting
 from headwater_processor.local.doctor.topic_settings import Found, compare, production, rights_remedy
@@ -36,6 +36,7 @@ _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
 """What a worker does with each topic."""
 
 _LAG_WARN: Final = 100_000
+_OWN_CERTIFICATE: Final = ("ssl.certificate.location", "ssl.certificate.pem", "ssl.keystore.location")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +62,22 @@ class KafkaDoctor:
     def _servers(self) -> str:
         return self.settings.kafka.bootstrap_servers
 
+    def _config(self) -> Config:
+        return client_config(self.settings.kafka, client_id="headwater-doctor")
+
     def _admin(self) -> AdminClient:
-        return AdminClient(client_config(self.settings.kafka, client_id="headwater-doctor"))
+        return AdminClient(self._config())
 
     def _broker(self) -> Iterator[Finding]:
-        say, admin = Noting("kafka"), self._admin()
-        seen = admin.list_topics(timeout=self.limit_s)
+        say, told = Noting("kafka"), self._config()
+        admin = AdminClient(told)
+        seen = list_topics(admin, told, timeout_s=self.limit_s)  # says why nobody takes us, where that is it
         brokers = len(seen.brokers)
         if _embedded(admin, self.limit_s):
             yield say.ok("this is the embedded broker of headwater up or demo: its settings are not looked at")
             return
         words = f"{brokers} broker{'' if brokers == 1 else 's'} of cluster {seen.cluster_id} answer at {self._servers}"
-        config = self._config_of(admin, ConfigResource(ConfigResource.Type.BROKER, str(min(seen.brokers))))
+        config = self._toldof(admin, ConfigResource(ConfigResource.Type.BROKER, str(min(seen.brokers))))
         if config is None:
             yield say.ok(words)
             grant = (
@@ -95,15 +100,17 @@ class KafkaDoctor:
                 "brokers create topics that somebody misspells (auto.create.topics.enable)",
                 "set auto.create.topics.enable=false in each broker's server.properties and restart it",
             )
-        protocol = self.settings.kafka.extra.get("security.protocol", "plaintext").lower()
+        ours = self._config()
+        protocol = str(ours.get("security.protocol", "plaintext")).lower()
         if "ssl" not in protocol:
             yield say.problem(
-                "the way to Kafka is not encrypted (no TLS)", "set kafka.extra.security.protocol to SSL or SASL_SSL"
+                "the way to Kafka is not encrypted (no TLS)",
+                "set kafka.security_protocol to SSL or SASL_SSL  # collector/CONNECTING.md",
             )
-        if "sasl" not in protocol and "ssl.certificate.location" not in self.settings.kafka.extra:
+        if "sasl" not in protocol and not any(ours.get(key) for key in _OWN_CERTIFICATE):
             yield say.problem(
                 "we do not say who we are (no SASL, no client certificate)",
-                "set kafka.extra.security.protocol=SASL_SSL, kafka.extra.sasl.mechanism, .sasl.username and kafka.sasl_password",
+                "set kafka.sasl_mechanism, kafka.sasl_username and kafka.sasl_password_file  # collector/CONNECTING.md",
             )
 
     def _topics(self) -> Iterator[Finding]:
@@ -138,7 +145,7 @@ class KafkaDoctor:
         for role, topic in catalogue(self.settings.topic_prefix).items():
             if topic.name in seen:
                 partitions = seen[topic.name].partitions.values()
-                config = self._config_of(admin, ConfigResource(ConfigResource.Type.TOPIC, topic.name))
+                config = self._toldof(admin, ConfigResource(ConfigResource.Type.TOPIC, topic.name))
                 found[role] = Found(len(partitions), config, min((len(one.replicas) for one in partitions), default=0))
             elif self._is_hidden(admin, topic.name):
                 found[role] = Found(0, None, hidden=True)
@@ -152,7 +159,7 @@ class KafkaDoctor:
             return error.args[0].code() in _FORBIDDEN
         return False
 
-    def _config_of(self, admin: AdminClient, resource: ConfigResource) -> dict[str, str] | None:
+    def _toldof(self, admin: AdminClient, resource: ConfigResource) -> dict[str, str] | None:
         try:
             (future,) = admin.describe_configs([resource], request_timeout=self.limit_s).values()
             return {key: str(entry.value) for key, entry in future.result(self.limit_s).items()}

@@ -14,6 +14,7 @@ import redis
 from headwater.masking import mask
 from headwater.runtime.models import Settings
 from headwater.runtime.redis import connect
+from headwater.runtime.redis_url import parse_redis_url
 from headwater_processor.local.doctor.findings import Check, Finding, Noting
 from headwater_processor.local.texts import length
 
@@ -44,7 +45,8 @@ class RedisDoctor:
         ]
 
     def _client(self) -> redis.Redis:
-        return connect(self.settings.redis, timeout_s=self.limit_s, connect_timeout_s=self.limit_s)
+        limit_s = self.limit_s
+        return connect(self.settings.redis, self.settings.domain, timeout_s=limit_s, connect_timeout_s=limit_s)
 
     def _info(self) -> Info:
         with self._client() as client:
@@ -71,11 +73,17 @@ class RedisDoctor:
 
 def redis_cli(url: str) -> str:
     """`redis-cli` for this address, without its password: that is asked for, or taken from REDISCLI_AUTH."""
+    place = parse_redis_url(url)
+    tls = "--tls " if place.tls else ""
+    if place.kind == "cluster":
+        host, port = place.nodes[0]
+        return f"redis-cli {tls}{'--askpass ' if place.password else ''}-c -h {shlex.quote(host)} -p {port}"
+    if place.kind == "sentinel":
+        return f"redis-cli {tls}{'--askpass ' if place.password else ''}-h MASTER"
     parts = urlsplit(url)
     if parts.scheme == "unix":
         return f"redis-cli -s {shlex.quote(parts.path)}"
     secret = "--askpass " if parts.password else ""
-    tls = "--tls " if parts.scheme == "rediss" else ""
     return f"redis-cli {tls}{secret}-h {shlex.quote(parts.hostname or 'localhost')} -p {parts.port or 6379}"
 
 
@@ -115,12 +123,13 @@ def production(info: Info, settings: Settings) -> Iterator[Finding]:
     say, cli = Noting("redis"), redis_cli(settings.redis.url)
     if not info.get("aof_enabled") and not info.get("connected_slaves"):
         yield say.problem("it has neither AOF nor a replica", f"{cli} CONFIG SET appendonly yes")
-    parts = urlsplit(settings.redis.url)
-    if settings.redis.password is None and parts.password is None:
+    redis_, place = settings.redis, parse_redis_url(settings.redis.url)
+    has_secret = redis_.password is not None or redis_.password_file or place.password
+    if not has_secret and (place.kind != "single" or urlsplit(redis_.url).password is None):
         yield say.problem(
-            "it lets everybody in (no AUTH)", "set requirepass or an ACL user, and HEADWATER_REDIS__PASSWORD"
+            "it lets everybody in (no AUTH)", "set requirepass or an ACL user, and HEADWATER_REDIS__PASSWORD_FILE"
         )
-    if parts.scheme != "rediss":
+    if not place.tls:
         yield say.problem("the way to it is not encrypted (no TLS)", "use rediss:// in redis.url")
     if not info.get("maxmemory"):
         yield say.warn(

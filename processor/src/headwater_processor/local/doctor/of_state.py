@@ -38,7 +38,7 @@ class StateDoctor:
 
     def _state(self) -> Iterator[Finding]:
         say, settings = Noting("state"), self.settings
-        with connect(settings.redis, timeout_s=self.limit_s, connect_timeout_s=self.limit_s) as client:
+        with connect(settings.redis, settings.domain, timeout_s=self.limit_s, connect_timeout_s=self.limit_s) as client:
             reader = StateReader(client, settings.domain, lateness_us=settings.processor.lateness_ms * 1_000)
             try:
                 summary = reader.summary()
