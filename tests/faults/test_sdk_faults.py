@@ -1,4 +1,4 @@
-"""Jobs with a spool while Kafka comes and goes for longer: one end of a process after the other, and a cluster that refuses."""
+"""Jobs with a spool while Kafka comes and goes for longer: one end of a process after the other, and a topic that goes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.oracle.topics import configure_topic
 from tests.support.outage_job import emit
 from tests.support.outages import (
     Job,
@@ -101,13 +100,17 @@ def test_a_broker_that_comes_and_goes_loses_nothing_of_threads_and_processes(own
     assert wanted <= ids_in(own, topic, wanted).keys()
 
 
-def test_what_a_cluster_short_of_replicas_refuses_waits_on_disk(own: KafkaService, tmp_path: Path) -> None:
-    prefix = f"{own.unique('out')}."
-    topic = own.create_topic(f"{prefix}events", config={"min.insync.replicas": "2"})
+def test_a_topic_that_is_deleted_and_made_again_gets_what_was_emitted_between(
+    own: KafkaService, tmp_path: Path
+) -> None:
+    prefix, topic = new_topic(own)
     with spooling(own, prefix, tmp_path) as emitter:
-        ids = set(emit(emitter, "refused", 500))
+        emit(emitter, "before", 100)
+        assert emitter.flush(20) == 0
+        own.delete_topic(topic)
+        ids = set(emit(emitter, "between", 500))
         wait_until(lambda: emitter.stats().spooled == 500, within_s=20, what="all on disk")
-        configure_topic(own.bootstrap_servers, topic, {"min.insync.replicas": "1"})
+        own.create_topic(topic)
         wait_until_replayed(emitter)
-        assert emitter.stats().failed == 0
+        assert (emitter.stats().failed, dict(emitter.stats().dropped)) == (0, {})
     assert ids <= ids_in(own, topic, ids).keys()

@@ -26,6 +26,8 @@ Stamp = tuple[str, str, Runtime]
 _BATCH: Final = 64
 _SLICE_S: Final = 0.0005
 _PAUSE_S: Final = 0.00005
+_UNSEEN_S: Final = 0.005
+"""So long after a batch the job's thread wakes us not: events that come close together wait for each other instead."""
 _LOOK_AGAIN_S: Final = 0.02
 """How often the outcome of what is on its way is asked for while the job is silent."""
 _CLOSE_RESERVE_S: Final = 0.3
@@ -86,7 +88,7 @@ class Sender:
         wait_s = _LOOK_AGAIN_S
         while True:
             if not waiting:
-                items = self._buffer.take(_BATCH, self._idle_s())
+                items = self._buffer.take(_BATCH, self._idle_s(), unseen_s=_UNSEEN_S)
                 if not items and self._closing():
                     return
                 waiting = self._encoded(items)

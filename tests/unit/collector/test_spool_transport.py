@@ -18,6 +18,10 @@ from headwater.transports.base import Encoded
 from headwater.transports.spool import SpoolTransport
 from headwater_schemas.events import NIL_UUID
 
+_LONG_S = 30.0
+"""What is waited for takes a fraction of a second, on a machine with nothing else to do."""
+_MANY = 200
+
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,16 +53,16 @@ def test_an_outage_loses_nothing_and_keeps_the_order(tmp_path: Path, state: str)
     gate = Gate()
     with Emitter(SpoolTransport(gate, tmp_path, patience_s=0.1), job="j") as emitter:
         names = _emit(emitter, 0, 100)
-        assert emitter.flush() == 0
+        assert emitter.flush(_LONG_S) == 0
         gate.state = "refusing" if state == "refusing" else "holding"
         names += _emit(emitter, 100, 500)
-        assert emitter.flush() == 0  # on disk is settled
+        assert emitter.flush(_LONG_S) == 0  # on disk is settled
         assert emitter.stats().spooled == 500
         assert list(tmp_path.glob("*/*.spool"))
         gate.state = "open"
-        wait_until(lambda: emitter.stats().transport.get("replayed") == 500, within_s=10, what="the replay")
+        wait_until(lambda: emitter.stats().transport.get("replayed") == 500, within_s=_LONG_S, what="the replay")
         names += _emit(emitter, 600, 10)
-        assert emitter.flush() == 0
+        assert emitter.flush(_LONG_S) == 0
         assert _balanced(emitter)
         assert emitter.stats().dropped == {}
     assert gate.names == names
@@ -69,10 +73,10 @@ def test_events_that_come_while_the_disk_is_emptied_go_behind_what_is_there(tmp_
     gate = Gate("refusing")
     with Emitter(SpoolTransport(gate, tmp_path), job="j") as emitter:
         names = _emit(emitter, 0, 1_000)
-        assert emitter.flush() == 0
+        assert emitter.flush(_LONG_S) == 0
         gate.state = "open"
         names += _emit(emitter, 1_000, 1_000)
-        wait_until(lambda: len(gate.arrived) >= 2_000, within_s=10, what="all events")
+        wait_until(lambda: len(gate.arrived) >= 2_000, within_s=_LONG_S, what="all events")
     assert gate.names == names
 
 
@@ -82,11 +86,11 @@ def test_what_is_left_at_close_is_on_disk_and_the_next_process_sends_it(tmp_path
     names = _emit(first, 0, 300)
     began_s = time.monotonic()
     first.close(2.0)
-    assert time.monotonic() - began_s < 2.5
+    assert time.monotonic() - began_s < 4
     assert first.stats().spooled == 300
     assert _balanced(first)
     with Emitter(SpoolTransport(opened, tmp_path), job="j") as second:
-        wait_until(lambda: len(opened.arrived) >= 300, within_s=10, what="what the first one left")
+        wait_until(lambda: len(opened.arrived) >= 300, within_s=_LONG_S, what="what the first one left")
         assert second.stats().transport == {"adopted": 1, "replayed": 300}
         assert second.stats().delivered == 0  # they are none of its own
     assert opened.names == names
@@ -97,13 +101,15 @@ def test_a_busy_emitter_still_sends_what_a_dead_process_left(tmp_path: Path) -> 
     dead, opened = Gate("refusing"), Gate()
     left = Emitter(SpoolTransport(dead, tmp_path), job="j")
     _emit(left, 0, 1_000)
+    assert left.flush(_LONG_S) == 0
     left.close(1.0)
     emitter = Emitter(SpoolTransport(opened, tmp_path), job="j")
-    deadline, at = time.monotonic() + 10, 1_000
+    deadline, at = time.monotonic() + _LONG_S, 1_000
     while emitter.stats().transport.get("replayed", 0) < 1_000 and time.monotonic() < deadline:
-        _emit(emitter, at, 20)
-        at += 20
-        emitter.flush(0.02)  # no faster than it can be sent
+        if emitter.flush(0.02) < _MANY:  # always some on their way, and no more than are sent
+            _emit(emitter, at, 20)
+            at += 20
+    assert emitter.flush(_LONG_S) == 0
     emitter.close()
     assert len({encoded.event.event_id for encoded in opened.arrived}) == len(opened.arrived) == at
 
@@ -112,7 +118,7 @@ def test_an_event_that_the_way_out_refuses_for_good_is_not_kept(tmp_path: Path) 
     gate = Gate("holding", DeliveryError("too large for me"))
     with Emitter(SpoolTransport(gate, tmp_path, patience_s=0.05), job="j") as emitter:
         _emit(emitter, 0, 3)
-        assert emitter.flush() == 0
+        assert emitter.flush(_LONG_S) == 0
         stats = emitter.stats()
         assert (stats.failed, stats.spooled, stats.failures) == (3, 0, {"delivery": 3})
         gate.state = "open"
@@ -122,12 +128,12 @@ def test_when_the_spool_is_full_events_are_dropped_and_counted(tmp_path: Path) -
     gate = Gate("refusing")
     with Emitter(SpoolTransport(gate, tmp_path, max_bytes=64 * 1024), job="j", capacity=10_000) as emitter:
         _emit(emitter, 0, 2_000)
-        assert emitter.flush() == 0
+        assert emitter.flush(_LONG_S) == 0
         stats = emitter.stats()
         assert stats.dropped["spool_full"] == 2_000 - stats.spooled > 0
         assert stats.spooled > 100
         gate.state = "open"
-        wait_until(lambda: len(gate.arrived) == stats.spooled, within_s=10, what="what was kept")
+        wait_until(lambda: len(gate.arrived) == stats.spooled, within_s=_LONG_S, what="what was kept")
 
 
 def test_saving_puts_on_disk_what_is_on_its_way_and_goes_on(tmp_path: Path) -> None:
@@ -138,23 +144,23 @@ def test_saving_puts_on_disk_what_is_on_its_way_and_goes_on(tmp_path: Path) -> N
         assert emitter.rescue(2.0) == 0
         assert emitter.stats().spooled == 50
         gate.state = "open"
-        wait_until(lambda: len(gate.arrived) == 50, within_s=10, what="the replay")
+        wait_until(lambda: len(gate.arrived) == 50, within_s=_LONG_S, what="the replay")
 
 
 def test_an_idle_emitter_still_tries_again(tmp_path: Path) -> None:
     gate = Gate("refusing")
     with Emitter(SpoolTransport(gate, tmp_path), job="j") as emitter:
         _emit(emitter, 0, 1)
-        assert emitter.flush() == 0
+        assert emitter.flush(_LONG_S) == 0
         gate.state = "open"
-        wait_until(lambda: len(gate.arrived) == 1, within_s=5, what="the second try")
+        wait_until(lambda: len(gate.arrived) == 1, within_s=_LONG_S, what="the second try")
 
 
 def test_a_way_out_that_works_leaves_the_folder_empty(tmp_path: Path) -> None:
     memory = MemoryTransport()
     with Emitter(SpoolTransport(memory, tmp_path), job="j") as emitter:
         _emit(emitter, 0, 100)
-        assert emitter.flush() == 0
+        assert emitter.flush(_LONG_S) == 0
         assert emitter.stats().transport == {}
         assert list(tmp_path.glob("*/*.spool")) == []
     assert len(memory.events) == 100
