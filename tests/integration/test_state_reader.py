@@ -103,6 +103,17 @@ def test_a_dataset_comes_with_everything_that_is_known_of_it(writer: StateWriter
     assert found.renamed_to == "kafka://broker:9092/orders"
 
 
+@pytest.mark.parametrize(
+    ("state", "max_age_us", "deadline_us"), [("FRESH", 100, T + 150), ("FRESH", 0, T + 2), ("STALE", 100, T + 2)]
+)
+def test_while_a_dataset_is_fresh_its_deadline_moves_on_with_every_write(
+    writer: StateWriter, reader: StateReader, state: str, max_age_us: int, deadline_us: int
+) -> None:
+    record = JudgedRecord(state, deadline_us=T + 2, max_age_us=max_age_us)
+    writer.dataset(MART, asserted_us=T, record=DatasetRecord(T), fresh=FreshnessRecord(T + 50), judged=record)
+    assert reader.dataset(MART).deadline_us == deadline_us
+
+
 def test_what_is_none_in_the_state_is_zero(writer: StateWriter, reader: StateReader) -> None:
     writer.dataset(MART, asserted_us=T, record=DatasetRecord(first_seen_us=T))
     found = reader.dataset(MART)

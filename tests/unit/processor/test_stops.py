@@ -16,7 +16,7 @@ OUT_OF_RANGE = "the log no longer holds the offset to read next (fetch failed du
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
-        (TOO_BAD, ("headwater tail deadletter", f"{RESUME}")),
+        (TOO_BAD, ("headwater deadletter list", f"{RESUME}")),
         (stops.empty_state(3, 77), ("--redis", f"{RESUME} --skip-lost", "processor.on_empty_state=earliest")),
         (stops.state_ahead(90, 10), ("--kafka", "--domain", "processor.on_empty_state=earliest")),
         (stops.other_topic("abc"), ("--kafka", "--domain", "processor.on_empty_state=earliest")),

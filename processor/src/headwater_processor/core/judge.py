@@ -59,12 +59,14 @@ class EmitterFacts:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What follows from the facts. `status` is None where the subject has no image of it (emitters, domains)."""
+    """What follows from the facts. `status` is None where the subject has no image of it (emitters, domains). `max_age_us` is
+    the age that a dataset was allowed, 0 if none."""
 
     status: Status | None
     alerts: tuple[Alert, ...]
     machines: Mapping[str, Machine | None]
     next_look_us: int
+    max_age_us: int = 0
 
 
 def judge_dataset(
@@ -92,7 +94,7 @@ def judge_dataset(
     # Who reads or writes it may say so on any partition, so looseness is judged by the as-of of all.
     domain_us = resolve_as_of(as_of)[0]
     kind, found = _step_looseness(desk, facts, domain_us, candidates, previous, speaks)
-    return desk.judgement(_status(verdict, kind, found, policy, previous))
+    return desk.judgement(_status(verdict, kind, found, policy, previous), verdict.max_age_us)
 
 
 def judge_job(
@@ -287,8 +289,8 @@ class _Desk:
             self._changed[case.fingerprint] = None if _forgettable(taken.machine) else taken.machine
         return taken.machine
 
-    def judgement(self, status: Status | None) -> Judgement:
-        return Judgement(status, tuple(self._alerts), self._changed, min(self._looks, default=0))
+    def judgement(self, status: Status | None, max_age_us: int = 0) -> Judgement:
+        return Judgement(status, tuple(self._alerts), self._changed, min(self._looks, default=0), max_age_us)
 
 
 def _forgettable(machine: Machine) -> bool:

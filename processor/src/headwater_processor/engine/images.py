@@ -349,8 +349,8 @@ def status_of(record: JudgedRecord) -> Status:
     )
 
 
-def judged(status: Status) -> JudgedRecord:
-    """The stored form of a judgement."""
+def judged(status: Status, max_age_us: int = 0) -> JudgedRecord:
+    """The stored form of a judgement, and the age that was allowed."""
     return JudgedRecord(
         state=status.state.value,
         reason=status.reason,
@@ -360,6 +360,7 @@ def judged(status: Status) -> JudgedRecord:
         policy_version=status.policy_version,
         owner=status.owner,
         candidates=tuple(status.candidates),
+        max_age_us=max_age_us,
     )
 
 

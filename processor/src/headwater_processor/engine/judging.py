@@ -222,7 +222,7 @@ class Judging:
                 )
             self._gather(member, result, newest, writes, machines)
             if result.status is not None:
-                self._status(judge, member, previous, result.status, writes, updates)
+                self._status(judge, member, previous, result.status, writes, updates, result.max_age_us)
                 if facts.emitter and (previous is None or result.status.state is FreshnessState.NO_DATA):
                     self._emitters.add(emitter_key(facts.emitter))
         known = set(self._reader.last_datasets)
@@ -359,13 +359,14 @@ class Judging:
         status: Status,
         writes: Writes,
         updates: dict[bytes, Status],
+        max_age_us: int = 0,
     ) -> None:
         if previous is not None and _same(previous, status):
             return
         updates[member] = status
         if previous is None and member[:1] == b"j" and not status.unlinked:
             return  # a job that hangs on both sides: nothing to say until that changes
-        writes.statuses += (member, judged(status).pack())
+        writes.statuses += (member, judged(status, max_age_us).pack())
         writes.names += (judge.shard.number, b"s" + member)
 
     def _write(

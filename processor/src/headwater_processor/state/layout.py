@@ -330,7 +330,8 @@ def _unpack(form: struct.Struct, value: bytes, table: str, *, needed: int) -> tu
 
 @dataclass(frozen=True, slots=True)
 class JudgedRecord:
-    """A value in `st`: what the owner of the shard last judged of a dataset or job."""
+    """A value in `st`: what the owner of the shard last judged of a dataset or job. `max_age_us` is the age that a dataset was
+    allowed: its deadline moves on with every write, and it is not judged again before the deadline that is stored."""
 
     state: str = "UNKNOWN"
     reason: str = ""
@@ -340,12 +341,13 @@ class JudgedRecord:
     policy_version: int = -1
     owner: str = ""
     candidates: tuple[str, ...] = ()
+    max_age_us: int = 0
 
     def pack(self) -> bytes:
         """As stored; the state goes as its place in the Avro enum."""
         place = FRESHNESS_STATES.index(self.state)
         fields = [place, self.reason, self.since_us, self.deadline_us, self.unlinked, self.policy_version]
-        return msgspec.msgpack.encode([*fields, self.owner, self.candidates])
+        return msgspec.msgpack.encode([*fields, self.owner, self.candidates, self.max_age_us])
 
     @classmethod
     def unpack(cls, value: bytes) -> JudgedRecord:
@@ -361,6 +363,6 @@ class JudgedRecord:
                 state = FRESHNESS_STATES[state]
             if len(rest) > 6:
                 rest[6] = tuple(rest[6])
-            return cls(str(state).upper(), *rest[:7])
+            return cls(str(state).upper(), *rest[:8])
         except (msgspec.MsgspecError, TypeError, ValueError, IndexError) as error:
             raise LayoutError(f"a record of table 'st' cannot be read: {error}") from error

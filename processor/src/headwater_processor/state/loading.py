@@ -148,6 +148,7 @@ class Loader:
         return images
 
 
+_FRESH: Final = frozenset({"FRESH", "RECOVERED"})
 _NOT_JUDGED: Final = JudgedRecord(reason="not judged yet")
 
 
@@ -181,7 +182,7 @@ def _dataset(
         state=judged.state,
         reason=judged.reason,
         since_us=judged.since_us,
-        deadline_us=judged.deadline_us,
+        deadline_us=_deadline_us(judged, fresh),
         unlinked=judged.unlinked,
         candidates=judged.candidates,
         owner=judged.owner,
@@ -192,6 +193,13 @@ def _dataset(
         schema_version=schema_version,
         renamed_to=text(renamed_to),
     )
+
+
+def _deadline_us(judged: JudgedRecord, fresh: FreshnessRecord) -> int:
+    """While a dataset is fresh every write moves its deadline on; it is judged again only when the one that is stored has come."""
+    if judged.state not in _FRESH or not judged.max_age_us:
+        return judged.deadline_us
+    return max(judged.deadline_us, fresh.last_write_us + judged.max_age_us)
 
 
 def _merge_runs(live: Sequence[RunImage], history: Sequence[RunImage]) -> tuple[RunImage, ...]:
