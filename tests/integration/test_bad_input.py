@@ -104,6 +104,7 @@ USAGE: Final = {
     ),
     "doctor": ("doctor --timeout 0", "doctor --nope", "doctor kafka"),
     "init": ("init --nope", "init one two", "init --yes --redis http://r:6379", "init --yes --domain a/b"),
+    "top": ("top", "top --nope", "top now", "top --picture ."),
     "completion": ("completion", "completion tcsh", "completion bash zsh"),
 }
 """By command, lines that are wrong in themselves: each ends with 2."""
@@ -143,6 +144,7 @@ COMMANDS: Final = {
     "deadletter": "deadletter list",
     "alerts": "alerts list",
     "doctor": "doctor",
+    "top": "top --picture top.svg",
 }
 """By command, a line with which nothing is wrong."""
 

@@ -64,6 +64,9 @@ LINES: Final[tuple[Line, ...]] = (
     Line("headwater graph diff yesterday.jsonl yesterday.jsonl --fail", 0, ("no difference",)),
     Line("headwater graph diff broken.jsonl live", 4, ("broken.jsonl",)),
     Line("headwater graph diff nowhere.jsonl live", 2, ("nowhere.jsonl",)),
+    Line("headwater top", 2, ("needs a terminal",)),
+    Line("headwater top --picture top.svg"),
+    Line("headwater top --picture nowhere/top.svg", 2, ("nowhere/top.svg",)),
     # what is on the topics
     Line("headwater tail alerts --from beginning --no-follow", 0, ("ReadNeverWritten",)),
     Line(

@@ -57,11 +57,11 @@ Exit codes: 0 left with q, 2 wrong usage or settings, or not a terminal.
 @answering_errors
 def top(context: click.Context, picture_file: Path | None) -> None:
     """Watch the graph live: how it grows, what becomes stale when, what hangs loose, alerts as they fire and resolve."""
+    settings = invocation(context).settings()
     if picture_file is not None:
         _write(picture_file)
         return
     refuse_no_terminal(json=wants_json(context))
-    settings = invocation(context).settings()
     with viewing(settings) as (view, _), until_signalled() as stop:
         view.show(stop)
 
@@ -80,7 +80,7 @@ def refuse_no_terminal(*, json: bool) -> None:
 @contextmanager
 def viewing(settings: Settings) -> Iterator[tuple[Top, Mailbox]]:
     """The view over what the settings name, with its feed running, and where more news may be put."""
-    client = connect(settings.redis, timeout_s=_TIMEOUT_S, connect_timeout_s=_TIMEOUT_S)
+    client = connect(settings.redis, settings.domain, timeout_s=_TIMEOUT_S, connect_timeout_s=_TIMEOUT_S)
     topics = catalogue(settings.topic_prefix)
 
     def reader() -> StateReader:
