@@ -57,6 +57,8 @@ _UNAVAILABLE: Final = frozenset(
     }
 )
 _RECALLED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
+_REASON_LOST: Final = KafkaError._FAIL
+"""What `reason_of` says where confluent-kafka (2.16) dropped the exception on the way out of a callback."""
 _NO_TOPIC: Final = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART})
 _REPORTS_BETWEEN_PAUSES: Final = 100
 _PAUSE_S: Final = 0.00005
@@ -222,7 +224,7 @@ def reason_of(error: BaseException) -> KafkaError:
     for each in (error, error.__cause__, error.__context__):
         if isinstance(each, KafkaException) and each.args and isinstance(each.args[0], KafkaError):
             return each.args[0]
-    return KafkaError(KafkaError._FAIL, str(error))
+    return KafkaError(_REASON_LOST, str(error))
 
 
 def translated(error: KafkaError, servers: str, needs: Needs | None = None) -> DeliveryError:
@@ -230,6 +232,12 @@ def translated(error: KafkaError, servers: str, needs: Needs | None = None) -> D
     code, said = error.code(), mask(error.str())
     if code in _RECALLED:
         return BrokerUnavailable(f"Kafka at {servers} did not confirm in time", remedy="look at brokers and network")
+    if code == _REASON_LOST and needs is not None:
+        return Unauthorized(
+            f"Kafka at {servers} ended the producer, and its client lost the reason ({said}); most often it is not allowed "
+            f"{needs}",
+            remedy=needs.command(servers),
+        )
     if code in FORBIDDEN:
         what = needs or FORBIDDEN[code]
         remedy = needs.command(servers) if needs is not None else "grant it with kafka-acls.sh --add"
