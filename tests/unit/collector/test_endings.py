@@ -24,6 +24,9 @@ from tests.support.gate import Gate
 
 out = Path(sys.argv[1])
 
+def work():  # in short steps: Python sees a signal that comes right before a sleep only after it
+    for _ in range(600): time.sleep(0.05)
+
 def emit(emitter, name):
     assert emitter.emit(LineageEvent(bytes(16), 0, EventType.RUNNING, job=Name("shop", name)))
 
@@ -38,12 +41,15 @@ def _run(tmp_path: Path, code: str, *, kill: bool = False) -> tuple[subprocess.P
     """The process, ended, and the jobs of the events that got out; `kill`: SIGTERM as soon as it says `ready`."""
     out = tmp_path / "events.jsonl"
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", _HEAD + code, str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    if kill:
-        assert process.stdout.readline().strip() == "ready"
-        process.send_signal(signal.SIGTERM)
-    said, complained = process.communicate(timeout=30)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            if kill:
+                assert process.stdout.readline().strip() == "ready"
+                process.send_signal(signal.SIGTERM)
+            said, complained = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert "Traceback" not in complained, complained
     process.said = said  # type: ignore[attr-defined]  # read by the tests below
     lines = out.read_bytes().splitlines() if out.exists() else []
@@ -60,7 +66,7 @@ def test_sigterm_that_nobody_handles_delivers_first_and_then_ends_the_process(tm
 emitter = Emitter(Slow(out))
 for at in range(100): emit(emitter, str(at))
 print("ready", flush=True)
-time.sleep(30)
+work()
 """
     process, names = _run(tmp_path, code, kill=True)
     assert process.returncode == -signal.SIGTERM
@@ -72,7 +78,7 @@ def test_runs_that_sigterm_ends_say_so(tmp_path: Path) -> None:
 emitter = Emitter(Slow(out), job="stream")
 with emitter.run() as run:
     print("ready", flush=True)
-    time.sleep(30)
+    work()
 """
     process, names = _run(tmp_path, code, kill=True)
     assert (process.returncode, names) == (-signal.SIGTERM, ["stream", "stream"])
@@ -87,7 +93,7 @@ endings.END_S = 1.0
 emitter = Emitter(Gate("refusing"))
 emit(emitter, "lost")
 print("ready", flush=True)
-time.sleep(30)
+work()
 """
     began_s = time.monotonic()
     process, _ = _run(tmp_path, code, kill=True)
@@ -104,7 +110,7 @@ signal.signal(signal.SIGTERM, handler)
 emitter = Emitter(Slow(out))
 for at in range(100): emit(emitter, str(at))
 print("ready", flush=True)
-time.sleep(30)
+work()
 """
     process, names = _run(tmp_path, code, kill=True)
     assert process.returncode == 7
@@ -118,7 +124,7 @@ stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
 emitter = Emitter(FileTransport(out))
 print("ready", flush=True)
-stop.wait(30)
+while not stop.wait(0.05): pass
 emit(emitter, "goodbye")
 """
     process, names = _run(tmp_path, code, kill=True)
