@@ -44,7 +44,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault("kafka-restarted", "the broker stops and comes back", 1),
     Fault("kafka-killed", "kill -9 of the broker", 1),
     Fault("kafka-frozen", "the broker answers nobody for 3 to 9 s", 1.5),
-    Fault("writes-refused", "a topic of ours takes nothing for some seconds (NOT_ENOUGH_REPLICAS)", 2),
+    Fault("writes-refused", "a topic of ours takes nothing for some seconds (INVALID_RECORD, INVALID_TIMESTAMP)", 2),
     Fault("writes-too-large", "a topic of ours takes small messages only for some seconds (MSG_SIZE_TOO_LARGE)", 1.5),
     Fault("partitions-added", "the events topic gets two more partitions, with events in them", 1),
     Fault("redis-restarted", "stops and comes back with its data (AOF, always)", 1),
