@@ -111,7 +111,11 @@ def main() -> int:
 
 def _installed(scratch: Path, transcript: TextIO, here: bool) -> Session:
     """A clone of its own with everything installed, as the README says; `here`: what is installed already."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HEADWATER_", "VIRTUAL_ENV"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("HEADWATER_", "VIRTUAL_ENV", "MAKE", "MFLAGS"))
+    }
     home = scratch / "home"
     home.mkdir()
     environment = kept | {"HOME": str(home), "XDG_RUNTIME_DIR": str(home), "TMPDIR": str(scratch), "COLUMNS": "120"}

@@ -118,7 +118,7 @@ LINES: Final[tuple[Line, ...]] = (
     # how it is set up
     Line("headwater init project --yes", 0, ("headwater.toml",)),
     Line("headwater init project --yes", 2, ("headwater.toml",)),
-    Line("headwater init --yes --redis http://localhost:6379", 2, ("redis://host:6379/0",)),
+    Line("headwater init other --yes --redis http://localhost:6379", 2, ("redis://host:6379/0",)),
     Line('eval "$(headwater completion bash)" && complete -p headwater'),
     Line("headwater completion tcsh", 2, ("bash",)),
     Line("headwater config show"),

@@ -151,7 +151,7 @@ def parse_export(lines: Iterable[str], origin: str) -> Graph:
     return graph
 
 
-_REMEDY: Final = "headwater graph export --to FILE.jsonl writes one"
+_REMEDY: Final = "headwater graph export --to FILE.jsonl  # writes one"
 
 
 def _head(document: Mapping[str, Any]) -> Head:
