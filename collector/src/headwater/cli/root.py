@@ -31,6 +31,7 @@ SHORT_HELP: Final = {
     "alerts": "List what fires, take incidents on, silence.",
     "bench": "Measure events a second, latency and memory on this machine.",
     "completion": "Print the script that lets a shell complete commands, options and names.",
+    "cdc": "Watch change data capture: Debezium's topics, and Kafka Connect.",
     "config": "Show the settings and where each comes from.",
     "deadletter": "List, show and replay what could not be read.",
     "demo": "Run a whole web shop on this machine, and watch it go wrong.",

@@ -91,6 +91,8 @@ def _converted(document: Mapping[str, Json], canonical: bytes) -> LineageEvent:
         edges=datasets.edges(document),
         processing=_processing(job_type, debezium),
         restartable=debezium,
+        # They come when a schema changes or a task stops: a COMPLETE of Debezium must not credit its topics with a write.
+        backfill=debezium,
         emitter=_emitter(producer, job_type, job),
         producer=mask(producer),
         parent_run_id=parent.run_id,

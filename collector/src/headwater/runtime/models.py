@@ -78,6 +78,18 @@ class RegistrySettings(Section):
     url: str = ""
 
 
+class CdcSettings(Section):
+    """What `headwater cdc` looks at; `runtime.setting_words` says what each key means."""
+
+    connect: tuple[Text, ...] = Field(default=(), repr=False)
+    topics: tuple[Text, ...] = ()
+    full: tuple[Text, ...] = ()
+    sources: tuple[Text, ...] = ()
+    bootstrap_servers: str = ""
+    kafka_namespace: str = ""
+    interval_ms: PositiveMillis = 30_000
+
+
 class MetricsSettings(Section):
     """Where `/metrics`, `/healthz` and `/readyz` answer. Port 0 takes a free one."""
 
@@ -139,6 +151,7 @@ class Settings(Section):
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     redis: RedisSettings = Field(default_factory=RedisSettings)
     registry: RegistrySettings = Field(default_factory=RegistrySettings)
+    cdc: CdcSettings = Field(default_factory=CdcSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     processor: ProcessorSettings = Field(default_factory=ProcessorSettings)

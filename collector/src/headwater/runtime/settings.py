@@ -34,6 +34,10 @@ _NOT_SETTINGS: Final = (f"{PREFIX}CONFIG", f"{PREFIX}OUTPUT", f"{PREFIX}TEST_", 
 _ALIASES: Final = {f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS": ("kafka", "bootstrap_servers")}
 
 Path_ = tuple[str, ...]
+_LISTS: Final[frozenset[Path_]] = frozenset(
+    {("policies",), ("cdc", "connect"), ("cdc", "topics"), ("cdc", "full"), ("cdc", "sources")}
+)
+"""Keys whose values are lists, with commas between in flags and variables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ def _described(section: BaseModel, prefix: str) -> Iterator[tuple[str, str]]:
         elif value is None:
             yield key, ""
         elif isinstance(value, tuple):
-            yield key, ", ".join(value)
+            yield key, ", ".join(mask(text) for text in value)
         else:
             yield key, str(value).lower() if isinstance(value, bool) else mask(str(value))
 
@@ -195,7 +199,7 @@ def _placed(keys: Path_) -> Path_:
 
 
 def _split_list(keys: Path_, text: str) -> str | list[str]:
-    if keys == ("policies",):
+    if keys in _LISTS:
         return [part.strip() for part in text.split(",") if part.strip()]
     return text
 

@@ -1,0 +1,324 @@
+"""`headwater cdc`: lineage of change data capture, from the ends of its topics and from Kafka Connect."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any, Final
+
+import click
+
+from headwater.cdc.connectors import Connector
+from headwater.cdc.http import RowSchemas, service_at
+from headwater.cdc.names import Server, Servers, given_server
+from headwater.cdc.probing import Probe
+from headwater.cdc.reading import Reader
+from headwater.cdc.service import Found, Look, Watcher
+from headwater.cdc.wire import no_registry
+from headwater.cli.context import invocation
+from headwater.cli.output import emit_json, emit_json_line, emit_rows, note
+from headwater.cli.producing import Producing
+from headwater.errors import DeliveryError, EventError
+from headwater.eventjson import to_json
+from headwater.runtime.errors import UsageError
+from headwater.runtime.models import CdcSettings, KafkaSettings, Settings
+from headwater.validation import check
+from headwater_schemas.codec import encode_single_object
+from headwater_schemas.events import LineageEvent
+from headwater_schemas.ids import partition_key
+from headwater_schemas.topics import catalogue
+
+_SEND_WITHIN_S: Final = 10.0
+_SAY_EVERY_S: Final = 2.0
+_ENDS_WITHIN_S: Final = 120.0
+"""How long --once reads topics whole, at most."""
+_OF_CONNECTORS: Final = ("connector", "job", "state", "reads", "writes", "failure")
+_COLUMNS: Final = ("topic", "table", "connector", "written", "source", "phase", "refused")
+
+_EPILOG: Final = """\b
+Examples:
+  headwater cdc --connect http://connect:8083
+  headwater cdc --topic 'shop.*' --source shop=postgres://db:5432/store
+  headwater cdc --topic 'shop.*' --once --dry-run
+  headwater cdc --connect http://connect:8083 --full shop.public.orders --full shop.transaction
+
+\b
+Only the last record of each partition is read, and nothing is committed; but topics of --full are read whole, by the
+consumer group headwater-cdc. Connectors that --connect names need neither --topic nor --source.
+Each option is a setting too: cdc.connect, cdc.topics, cdc.full, cdc.sources, cdc.interval_ms.
+If the connectors write to another Kafka than Headwater's: --set cdc.bootstrap_servers=host:9092
+
+\b
+Exit codes: 0 done, or stopped by Ctrl-C or SIGTERM, 2 wrong usage or settings, 3 Kafka or Kafka Connect cannot be
+reached (with --once; otherwise it is tried again).
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.option("--connect", multiple=True, metavar="URL", help="Kafka Connect's REST API.")
+@click.option(
+    "--topic", "topics", multiple=True, metavar="PATTERN", help="Topics of no connector that --connect knows."
+)
+@click.option(
+    "--full", multiple=True, metavar="PATTERN", help="Topics to read record by record, not only at their ends."
+)
+@click.option("--source", "sources", multiple=True, metavar="PREFIX=URL", help="Where a captured server is.")
+@click.option("--interval", type=click.FloatRange(min=0.1), metavar="SECONDS", help="How often to look.  [default: 30]")
+@click.option("--once", is_flag=True, help="Look once, print what was found, and end.")
+@click.option("--dry-run", is_flag=True, help="Print the events as JSON lines instead of sending them.")
+@click.pass_context
+def cdc(
+    context: click.Context,
+    connect: tuple[str, ...],
+    topics: tuple[str, ...],
+    full: tuple[str, ...],
+    sources: tuple[str, ...],
+    interval: float | None,
+    once: bool,
+    dry_run: bool,
+) -> None:
+    """Watch change data capture: which table goes to which topic, how fresh, and whether the connector lives."""
+    settings = invocation(context).settings()
+    given = {"connect": connect, "topics": topics, "full": full, "sources": sources}
+    told = _told(settings.cdc, given, interval)
+    if not (told.connect or told.topics or told.full or told.sources):
+        raise UsageError(
+            "nothing to watch", remedy="name Kafka Connect (--connect http://host:8083) or topics (--topic 'shop.*')"
+        )
+    with _until_signalled() as stop, _session(context, settings, told, dry_run=dry_run) as session:
+        session.watch(stop, once=once)
+
+
+@dataclass(slots=True)
+class _Session:
+    """One invocation: what it looks with, and where its events go."""
+
+    context: click.Context
+    settings: Settings
+    told: CdcSettings
+    servers: Servers
+    watcher: Watcher
+    reader: Reader | None
+    dry_run: bool
+
+    def watch(self, stop: threading.Event, *, once: bool) -> None:
+        """Look, read what is to be read whole, and look again, until `stop`; or once."""
+        while not stop.is_set():
+            until_s = time.monotonic() + self.told.interval_ms / 1000
+            try:
+                look = self._look(once=once)
+                if once and look.trouble:
+                    raise DeliveryError(look.trouble[0], remedy="what else was found is told and sent", retriable=True)
+                if self.reader is not None:
+                    self._read(self.reader, look, stop, until_s, once=once)
+            except DeliveryError as error:
+                if self.reader is not None:
+                    self.reader.begin_again()
+                if once:
+                    raise
+                note(self.context, f"{error.message}; it is tried again in {self.told.interval_ms / 1000:g} s")
+            if once:
+                return
+            stop.wait(max(0.1, until_s - time.monotonic()))
+
+    def _look(self, *, once: bool) -> Look:
+        look = self.watcher.look(self.servers, _now_ms())
+        look.events = _usable(look.events, look.refused)
+        _deliver(self.settings, look.events, dry_run=self.dry_run)
+        self.watcher.confirm(look)
+        _tell(self.context, look, once=once, dry_run=self.dry_run)
+        return look
+
+    def _read(self, reader: Reader, look: Look, stop: threading.Event, until_s: float, *, once: bool) -> None:
+        """Read until the next look is due; once: to the ends that there are."""
+        give_up_s = time.monotonic() + _ENDS_WITHIN_S
+        reader.subscribe(look.full)
+        before = reader.records
+        done = False
+        while not done and not stop.is_set():
+            reader.read(look.servers, _SAY_EVERY_S if once else min(_SAY_EVERY_S, until_s - time.monotonic()))
+            events, refused = reader.say(_now_ms())
+            events = _usable(events, refused)
+            _deliver(self.settings, events, dry_run=self.dry_run)
+            if not self.dry_run:
+                reader.confirm()
+            if events or refused:
+                note(self.context, f"{reader.records - before} records read, {len(events)} events{_bad(refused)}")
+                before = reader.records
+            done = reader.at_end or time.monotonic() > give_up_s if once else time.monotonic() >= until_s
+
+
+@contextmanager
+def _session(context: click.Context, settings: Settings, told: CdcSettings, *, dry_run: bool) -> Iterator[_Session]:
+    """What `told` describes, and its connections let go of in the end. Raises UsageError: something in it is wrong."""
+    servers = Servers([_server(text) for text in told.sources])
+    connects = [service_at(url, "--connect") for url in told.connect]
+    schemas = RowSchemas(service_at(settings.registry.url, "registry.url")) if settings.registry.url else no_registry
+    kafka = _kafka_of(settings.kafka, told)
+    cluster = told.kafka_namespace.removeprefix("kafka://") or kafka.bootstrap_servers
+    group = f"{settings.consumer_group}-cdc"
+    reader = Reader(kafka, schemas, group=group, cluster=cluster) if told.full else None
+    probe = Probe(kafka, schemas)
+    watcher = Watcher(
+        probe,
+        patterns=told.topics,
+        full=told.full,
+        connects=connects,
+        kafka_namespace=told.kafka_namespace,
+        interval_ms=told.interval_ms,
+    )
+    try:
+        yield _Session(context, settings, told, servers, watcher, reader, dry_run)
+    finally:
+        if reader is not None:
+            reader.close()
+        probe.close()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _usable(events: Sequence[LineageEvent], refused: Counter[str]) -> list[LineageEvent]:
+    """The events that say something within bounds; the others are counted: a name may be longer than any event's."""
+    usable = []
+    for event in events:
+        try:
+            check(event)
+            usable.append(event)
+        except EventError as error:
+            refused[error.reason] += 1
+    return usable
+
+
+def _deliver(settings: Settings, events: Sequence[LineageEvent], *, dry_run: bool) -> None:
+    """Send the events and wait until all have arrived. Raises DeliveryError: one has not."""
+    if dry_run:
+        for event in events:
+            sys.stdout.write(to_json(event).decode() + "\n")
+        sys.stdout.flush()
+        return
+    if not events:
+        return
+    topic = catalogue(settings.topic_prefix)["events"].name
+    with Producing(settings.kafka, topic, wait_s=_SEND_WITHIN_S) as producing:
+        for event in events:
+            producing.send(partition_key(event), encode_single_object(event), str(event.job))
+    producing.raise_first_failure()
+
+
+def _tell(context: click.Context, look: Look, *, once: bool, dry_run: bool) -> None:
+    summary = f"{look.topics} topics, {look.moved} partitions moved, {len(look.events)} events"
+    for trouble in [] if once else look.trouble:
+        note(context, f"{trouble}; it is asked again")
+    if once and not (look.topics or look.full or look.connectors or look.trouble):
+        note(context, "no topic has such a name; kafka-topics --list shows those that there are")
+    if once and not dry_run:
+        if invocation(context).wants_json:
+            emit_json(
+                {
+                    **_summary(look),
+                    "found": [_row(found) for found in look.found],
+                    "connectors": [_connector(one) for one in look.connectors],
+                }
+            )
+        else:
+            if look.connectors:
+                emit_rows(context, [_connector(one) for one in look.connectors], _OF_CONNECTORS)
+                sys.stdout.write("\n")
+            emit_rows(context, [_row(found) for found in look.found], _COLUMNS)
+    elif invocation(context).wants_json and not dry_run:
+        emit_json_line(_summary(look))
+    if once or look.events or look.refused:
+        note(context, f"{summary}{_bad(look.refused)}")
+
+
+def _bad(refused: Counter[str]) -> str:
+    told = ", ".join(f"{count} {reason}" for reason, count in sorted(refused.items()))
+    return f"; refused: {told}" if told else ""
+
+
+def _summary(look: Look) -> dict[str, Any]:  # Any: what JSON holds
+    return {
+        "topics": look.topics,
+        "partitions_moved": look.moved,
+        "events": len(look.events),
+        "refused": dict(look.refused),
+    }
+
+
+def _row(found: Found) -> dict[str, Any]:  # Any: as above
+    return {
+        "topic": found.topic,
+        "table": found.table,
+        "connector": found.connector,
+        "written": _time(found.written_ms),
+        "source": _time(found.source_ms),
+        "phase": found.phase,
+        "partitions": found.partitions,
+        "refused": found.refused,
+    }
+
+
+def _connector(connector: Connector) -> dict[str, Any]:  # Any: as above
+    flows = connector.flows
+    return {
+        "connector": connector.name,
+        "job": str(connector.job),
+        "state": "FAILED" if connector.failures else connector.state,
+        "reads": len({flow.source for flow in flows if flow.source}),
+        "writes": len({flow.target for flow in flows if flow.target}),
+        "failure": "; ".join(connector.failures),
+    }
+
+
+def _time(at_ms: int) -> str | None:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds") if at_ms > 0 else None
+
+
+def _told(settings: CdcSettings, given: Mapping[str, tuple[str, ...]], interval: float | None) -> CdcSettings:
+    """The settings with the options in their place, where there are some."""
+    options: dict[str, Any] = {key: values for key, values in given.items() if values}  # Any: as model_copy
+    if interval is not None:
+        options["interval_ms"] = int(interval * 1000)
+    return settings.model_copy(update=options)
+
+
+def _server(text: str) -> Server:
+    server = given_server(text)
+    if server is None:
+        raise UsageError(
+            f"--source {text.partition('://')[0]!r} names no server",
+            remedy="write it as PREFIX=postgres://host:5432/database (or mysql, sqlserver, oracle, mongodb …)",
+        )
+    return server
+
+
+def _kafka_of(kafka: KafkaSettings, told: CdcSettings) -> KafkaSettings:
+    return kafka.model_copy(update={"bootstrap_servers": told.bootstrap_servers}) if told.bootstrap_servers else kafka
+
+
+@contextmanager
+def _until_signalled() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set: what is in hand is finished. The handlers before are put back."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
