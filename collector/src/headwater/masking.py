@@ -2,8 +2,9 @@
 
 Dataset namespaces lose their credentials in `headwater_schemas.naming.canonical_dataset`; this is for free text.
 
-Pure. It knows two shapes: credentials in URLs (`scheme://user:password@host`) and `key=value` or `"key": "value"`
-where the key is named like a secret. It is a net with holes, not a guarantee: do not put secrets into messages.
+Pure. It knows three shapes: credentials in URLs (`scheme://user:password@host`), `key=value` or `"key": "value"`
+where the key is named like a secret, and the same in SQL (`PASSWORD '…'`, `IDENTIFIED BY '…'`). It is a net with
+holes, not a guarantee: do not put secrets into messages.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ _ASSIGNMENT: Final = re.compile(
     r"(?P<value>\"[^\"]{0,4096}\"|'[^']{0,4096}'|[^\s,;&\"'}\])]+)",
     re.IGNORECASE,
 )
+# CREATE USER … IDENTIFIED BY '…', WITH PASSWORD '…', SECRET_ACCESS_KEY '…'
+_SQL_SECRET: Final = re.compile(
+    rf"(?P<key>(?<![\w.-])(?:{_SENSITIVE}|identified\s{{1,3}}by))(?P<between>\s{{1,3}})'[^']{{0,4096}}'", re.IGNORECASE
+)
 _BEARER: Final = re.compile(r"\b(?P<kind>Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}")
 _SECRET_KEY: Final = re.compile(_SENSITIVE, re.IGNORECASE)
 
@@ -38,10 +43,17 @@ def mask(text: str) -> str:
     if "@" in text:
         text = _URL_USERINFO.sub(_masked_userinfo, text)
     if "=" in text or ":" in text:
-        text = _ASSIGNMENT.sub(rf"\g<key>\g<between>{MASK}", text)
+        text = mask_assignments(text)
+    if "'" in text:
+        text = _SQL_SECRET.sub(rf"\g<key>\g<between>'{MASK}'", text)
     if "Bearer" in text or "Basic" in text:
         text = _BEARER.sub(rf"\g<kind> {MASK}", text)
     return text
+
+
+def mask_assignments(text: str) -> str:
+    """The text with values of secret-looking keys replaced, and nothing else: for names, where an `@` may be no user's."""
+    return _ASSIGNMENT.sub(rf"\g<key>\g<between>{MASK}", text)
 
 
 def is_secret_name(key: str) -> bool:

@@ -296,3 +296,45 @@ def test_documents_are_read_from_lines_arrays_and_whole_files(tmp_path: Path) ->
 def test_a_file_that_cannot_be_read_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere"):
         list(iter_documents(tmp_path / "nowhere.json"))
+
+
+def test_secrets_leave_names_sql_and_configurations_before_anything_is_kept() -> None:
+    given = document(
+        job={
+            "namespace": "spark?password=s3cret1",
+            "name": "load jdbc:postgresql://u:s3cret2@db/shop",
+            "facets": {"sql": {"query": "CREATE USER x WITH PASSWORD 's3cret3'; ALTER USER y IDENTIFIED BY 's3cret4'"}},
+        },
+        inputs=[{"namespace": "redshift://u:s3cret5@cluster:5439", "name": "jdbc://u:s3cret6@db/shop.orders"}],
+        outputs=[{"namespace": "abfss://container@account.dfs.core.windows.net", "name": "a/b"}],
+    )
+    given["run"]["facets"] = {
+        "debezium_config": {"configs": ["database.password=s3cret7"]},
+        "spark": {"api_key": "s3cret8"},
+    }
+    event = converted(given)
+    assert b"s3cret" not in encode_single_object(event)
+    assert (
+        event.outputs[0].namespace == "abfss://container@account.dfs.core.windows.net"
+    )  # no user stands before this @
+
+
+def test_what_statistics_and_parents_say_beside_our_fields_is_kept() -> None:
+    written = {
+        "namespace": "s3://lake",
+        "name": "d",
+        "outputFacets": {"outputStatistics": {"rowCount": 5, "fileCount": 2}},
+    }
+    given = document(outputs=[written])
+    parent = {"run": {"runId": RUN_ID}, "job": {"namespace": "a", "name": "dag"}}
+    given["run"]["facets"] = {"parent": parent}
+    kept = orjson.loads(converted(given).facets or b"{}")
+    assert kept == {
+        "outputs": [
+            {"namespace": "s3://lake", "name": "d", "facets": {"outputStatistics": {"rowCount": 5, "fileCount": 2}}}
+        ]
+    }
+    given["run"]["facets"] = {
+        "parent": {**parent, "root": {"job": {"namespace": "a", "name": "r", "facets": {"tags": {}}}}}
+    }
+    assert "parent" in orjson.loads(converted(given).facets or b"{}")["run"]

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -58,14 +59,15 @@ def convert(document: Mapping[str, Json]) -> LineageEvent | Rejected:
         if not isinstance(document, Mapping):
             raise Unusable("", "not a JSON object")
         whole = pruned(document)
-        return _converted(whole, orjson.dumps(whole, option=orjson.OPT_SORT_KEYS))
+        return convert_pruned(whole, orjson.dumps(whole, option=orjson.OPT_SORT_KEYS))
     except Unusable as error:
         return error.rejected
     except (orjson.JSONEncodeError, TypeError, UnicodeError) as error:
         return Rejected("", f"not proper JSON: {error_text(error, 200)}")
 
 
-def _converted(document: Mapping[str, Json], canonical: bytes) -> LineageEvent:
+def convert_pruned(document: Mapping[str, Json], canonical: bytes) -> LineageEvent:
+    """The event of a document without nulls, and of its JSON with sorted keys. Raises Unusable."""
     happened_us = time_us(document.get("eventTime"))
     if happened_us < 1:
         reason = "is missing" if "eventTime" not in document else "is no ISO 8601 time after 1970"
@@ -94,7 +96,7 @@ def _converted(document: Mapping[str, Json], canonical: bytes) -> LineageEvent:
         # They come when a schema changes or a task stops: a COMPLETE of Debezium must not credit its topics with a write.
         backfill=debezium,
         emitter=_emitter(producer, job_type, job),
-        producer=mask(producer),
+        producer=_without_secrets(producer),
         parent_run_id=parent.run_id,
         parent_job=parent.job,
         root_run_id=parent.root_run_id,
@@ -157,6 +159,10 @@ def _emitter(producer: str, job_type: Mapping[str, Json], job: Name | None) -> s
     return f"openlineage:{library}" + (f"/{job.namespace}" if job else "")
 
 
+_without_secrets: Final = lru_cache(maxsize=1_024)(mask)
+
+
+@lru_cache(maxsize=1_024)
 def _unversioned(producer: str) -> str:
     """Host and path of a producer URI without `tree/<version>` and what else changes with a release."""
     try:

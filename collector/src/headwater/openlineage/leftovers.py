@@ -12,9 +12,10 @@ from headwater.openlineage.values import Json, dataset_of, facets, items, mappin
 MOST_BYTES: Final = 256 * 1024
 """More is not kept: Spark's logical plans alone have made events of 23 MB."""
 
-_SAID: Final = frozenset(
-    {"parent", "parentRun", "nominalTime", "symlinks", "lifecycleStateChange", "inputStatistics", "outputStatistics"}
-)
+_SAID: Final = frozenset({"nominalTime", "symlinks", "lifecycleStateChange"})
+_STATISTICS: Final = frozenset({"inputStatistics", "outputStatistics"})
+_PARENTS: Final = frozenset({"parent", "parentRun"})
+_MEASURED: Final = frozenset({"rowCount", "size", "bytes", "_producer", "_schemaURL"})
 
 
 def leftover_facets(document: Mapping[str, Json]) -> bytes | None:
@@ -60,7 +61,17 @@ def _places(document: Mapping[str, Json]) -> list[tuple[Path, Mapping[str, Json]
         for member in ("facets", "inputFacets", "outputFacets"):
             for key, facet in facets(mapping(dataset).get(member)).items():
                 found.append(((role, name.namespace, name.name, key), facet))
-    return [(path, facet) for path, facet in found if path[-1] not in _SAID]
+    return [(path, facet) for path, facet in found if not _is_said(path[-1], facet)]
+
+
+def _is_said(key: str, facet: Mapping[str, Json]) -> bool:
+    """Whether our own fields say the facet wholly: statistics may count files too, a parent may bring its facets along."""
+    if key in _STATISTICS:
+        return facet.keys() <= _MEASURED
+    if key in _PARENTS:
+        root = mapping(facet.get("root"))
+        return not any("facets" in mapping(each.get(part)) for each in (facet, root) for part in ("run", "job"))
+    return key in _SAID
 
 
 def _arranged(kept: Mapping[Path, Json]) -> dict[str, Json]:

@@ -142,6 +142,35 @@ class ProcessorSettings(Section):
     batch_linger_ms: Millis = 2
 
 
+class GatewaySettings(Section):
+    """Where the OpenLineage gateway listens, whom it lets in, and how much it holds."""
+
+    host: Text = "127.0.0.1"
+    port: Port = 5000
+    cert_file: str = ""
+    key_file: str = ""
+    tokens_file: str = ""
+    jwks_url: str = ""
+    jwt_audience: str = ""
+    jwt_issuer: str = ""
+    protect_metrics: bool = False
+    body_bytes: Annotated[int, Field(ge=1_024, le=256 * 1024 * 1024)] = 16 * 1024 * 1024
+    batch_events: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    pending_bytes: Annotated[int, Field(ge=1024 * 1024, le=1024**3)] = 128 * 1024 * 1024
+    connections: Annotated[int, Field(ge=1, le=100_000)] = 2_000
+    answer_ms: Annotated[int, Field(ge=100, le=60_000)] = 3_000
+    spool: str = ""
+    spool_bytes: Annotated[int, Field(ge=1024 * 1024)] = 1024**3
+
+
+class BridgeSettings(Section):
+    """From which topic of OpenLineage documents the bridge reads, and as which consumer group."""
+
+    topic: str = ""
+    group: str = "headwater-bridge"
+    batch_records: Annotated[int, Field(ge=1, le=100_000)] = 2_000
+
+
 class Settings(Section):
     """Everything a process of Headwater may be told."""
 
@@ -155,6 +184,8 @@ class Settings(Section):
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     processor: ProcessorSettings = Field(default_factory=ProcessorSettings)
+    gateway: GatewaySettings = Field(default_factory=GatewaySettings)
+    bridge: BridgeSettings = Field(default_factory=BridgeSettings)
 
     @property
     def consumer_group(self) -> str:
