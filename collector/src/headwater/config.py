@@ -25,6 +25,7 @@ first that works), `composite:kafka,http` (all of them); unset: the first of Kaf
 | `HEADWATER_DISABLED` | `true` switches lineage off, whatever else is set; so does `OPENLINEAGE_DISABLED=true` |
 | `HEADWATER_PARENT_ID`, `HEADWATER_ROOT_PARENT_ID` | the run that started this process: see `headwater.origin` |
 | `HEADWATER_PODINFO` | where the downward API's files are; `/etc/podinfo` if unset |
+| `HEADWATER_REPORT` | where a command under `headwater emit run` may write what it read and wrote |
 
 An unknown `HEADWATER_` variable is an error that names its nearest relation; those of the worker and the command line
 (`OTHERS`) are left alone.
@@ -74,6 +75,7 @@ KNOWN: Final = frozenset(
         "PARENT_ID",
         "ROOT_PARENT_ID",
         "PODINFO",
+        "REPORT",
         "HTTP_URL",
         "HTTP_TOKEN",
         "HTTP_GZIP",

@@ -204,6 +204,11 @@ class Emitter:
         return Run(self, name, **options)
 
     @property
+    def runtime(self) -> Runtime:
+        """Where the job lives, as it is stamped on events."""
+        return self._runtime
+
+    @property
     def strict(self) -> bool:
         """Whether it raises what it would else only count."""
         return self._strict

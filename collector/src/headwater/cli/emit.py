@@ -16,6 +16,7 @@ import click
 
 from headwater import __version__
 from headwater.cli.context import invocation
+from headwater.cli.emit_run import run
 from headwater.cli.output import emit_json, note
 from headwater.cli.producing import Producing
 from headwater.errors import EventError
@@ -38,6 +39,7 @@ _EPILOG: Final = """\b
 Examples:
   headwater emit --openlineage events.jsonl
   some-tool | headwater emit --openlineage -
+  headwater emit run --job shop/load-orders --writes s3://lake daily -- ./load.sh
   headwater emit --job shop/orders --reads kafka://broker:9092 orders --writes s3://lake daily --rows 90
 
 \b
@@ -64,7 +66,7 @@ class Tally:
             self.kept.append({"place": place, "reason": reason})
 
 
-@click.command(epilog=_EPILOG)
+@click.group(epilog=_EPILOG, invoke_without_command=True)
 @click.option("--openlineage", "files", multiple=True, metavar="FILE|-", help="OpenLineage documents; - is stdin.")
 @click.option("--job", metavar="NAMESPACE/NAME", help="Send one event of this job.")
 @click.option("--reads", "--input", "reads", nargs=2, multiple=True, metavar="NAMESPACE NAME", help="What it read.")
@@ -81,7 +83,13 @@ def emit(
     kind: str,
     rows: int | None,
 ) -> None:
-    """Send events to Kafka and wait until they have arrived."""
+    """Send events to Kafka and wait until they have arrived; or `headwater emit run -- COMMAND`, a command as a run."""
+    if context.invoked_subcommand is not None:
+        if files or job is not None or reads or writes or rows is not None:
+            raise UsageError(
+                "options before `run` would be of an event", remedy="headwater emit run --job … -- COMMAND"
+            )
+        return
     by_flags = job is not None or reads or writes or rows is not None
     if bool(files) == bool(by_flags):
         raise UsageError("say what to send", remedy="give --openlineage FILE, or --job with --reads and --writes")
@@ -193,3 +201,6 @@ def _from_flags(
     except EventError as error:
         raise UsageError(error.message, remedy=error.remedy) from error
     return event
+
+
+emit.add_command(run)
