@@ -37,7 +37,7 @@ _EPILOG: Final = """\b
 Examples:
   headwater emit run --job shop/load-orders --writes s3://lake orders/daily -- ./load.sh 2026-11-26
   headwater emit run --job shop/load --report out.json -- spark-submit load.py
-  headwater emit run -- sh -c 'load && echo "{\\"outputs\\": [...]}" > "$HEADWATER_REPORT"'
+  headwater emit run -- make nightly
 
 \b
 The report is JSON that the command writes: {"inputs": [{"namespace": …, "name": …, "rows": …}], "outputs": […]};

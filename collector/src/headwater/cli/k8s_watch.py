@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -15,6 +16,7 @@ from headwater.cli.output import note
 from headwater.config import DEFAULT_NAMESPACE
 from headwater.k8s.watching import PodWatch, core_api
 from headwater.kubernetes import NAME_LABEL
+from headwater.runtime.errors import UsageError
 
 SELECTOR: Final = f"{NAME_LABEL},headwater.io/lineage=true"
 
@@ -40,9 +42,7 @@ Exit codes: 0 stopped, 2 wrong usage or settings, 3 Kubernetes cannot be reached
 @click.option(
     "--job-namespace", metavar="NAME", help="Of jobs whose pods do not say it.  [default: HEADWATER_NAMESPACE]"
 )
-@click.option(
-    "--kubeconfig", type=click.Path(exists=True, dir_okay=False), help="Instead of the pod's service account."
-)
+@click.option("--kubeconfig", type=click.Path(), metavar="FILE", help="Instead of the pod's service account.")
 @click.option("--context", "kube_context", metavar="NAME", help="Of the kubeconfig.")
 @click.option("--once", is_flag=True, help="Tell of the pods that are there, and end.")
 @click.pass_context
@@ -58,6 +58,8 @@ def k8s_watch(
 ) -> None:
     """Watch the pods of labelled jobs, so that one that died before it could speak is known."""
     space = job_namespace or os.environ.get("HEADWATER_NAMESPACE", "").strip() or DEFAULT_NAMESPACE
+    if kubeconfig is not None and not Path(kubeconfig).expanduser().is_file():
+        raise UsageError(f"there is no file {kubeconfig}", remedy="kubectl config view  # says which one kubectl reads")
     api = core_api(kubeconfig, kube_context)
     signal.signal(signal.SIGTERM, _stop)
     with emitter_of(context, identity="k8s-watch") as emitter, contextlib.suppress(KeyboardInterrupt):
