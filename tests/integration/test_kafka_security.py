@@ -213,7 +213,9 @@ def test_doctor_finds_a_worker_well_and_names_what_others_may_not(secure: Secure
         found: list[dict[str, str]] = json.loads(done.stdout)["findings"]
         return [one for one in found if one["check"] == "rights"]
 
-    assert [one["level"] for one in findings("worker")] == ["ok"]
+    assert [one["text"] for one in findings("worker")] == [
+        "we may read and write what a worker needs, and join its group"
+    ]
     missing = findings("reader")
     assert {one["level"] for one in missing} == {"problem"}
     said = {one["text"]: one["remedy"] for one in missing}

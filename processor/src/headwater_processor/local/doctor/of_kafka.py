@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,6 +37,10 @@ _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
 """What a worker does with each topic."""
 
 _LAG_WARN: Final = 100_000
+_AGAIN_S: Final = 0.2
+_PASSING: Final = frozenset(
+    {KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR}
+)
 _OWN_CERTIFICATE: Final = ("ssl.certificate.location", "ssl.certificate.pem", "ssl.keystore.location")
 
 
@@ -199,17 +204,30 @@ class KafkaDoctor:
         asked = admin.describe_topics(
             TopicCollection([topic]), include_authorized_operations=True, request_timeout=self.limit_s
         )
-        return self._operations(asked[topic])
+        return self._operations(lambda: asked[topic].result(self.limit_s))
 
     def _allowed_group(self, admin: AdminClient, group: str) -> set[str]:
-        asked = admin.describe_consumer_groups(
-            [group], include_authorized_operations=True, request_timeout=self.limit_s
-        )
-        return self._operations(asked[group])
+        return self._operations(lambda: self._described(admin, group))
 
-    def _operations(self, future: Any) -> set[str]:  # Any: a future of one of two descriptions
+    def _described(
+        self, admin: AdminClient, group: str
+    ) -> Any:  # Any: a description; the client does not export its type
+        """The group as its coordinator describes it. One that was elected just now, or reads its log, is asked again."""
+        give_up_s = time.monotonic() + self.limit_s
+        while True:
+            asked = admin.describe_consumer_groups(
+                [group], include_authorized_operations=True, request_timeout=self.limit_s
+            )
+            try:
+                return asked[group].result(self.limit_s)
+            except KafkaException as error:
+                if error.args[0].code() not in _PASSING or time.monotonic() + _AGAIN_S > give_up_s:
+                    raise
+            time.sleep(_AGAIN_S)
+
+    def _operations(self, described: Callable[[], Any]) -> set[str]:  # Any: one of two descriptions
         try:
-            return {one.name for one in future.result(self.limit_s).authorized_operations or ()}
+            return {one.name for one in described().authorized_operations or ()}
         except KafkaException as error:
             if error.args[0].code() in _FORBIDDEN:
                 return set()
@@ -226,10 +244,7 @@ class KafkaDoctor:
         if topic not in seen:
             return
         try:
-            described = admin.describe_consumer_groups([group], request_timeout=self.limit_s)[group].result(
-                self.limit_s
-            )
-            members = len(described.members)
+            members = len(self._described(admin, group).members)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
                 raise
