@@ -8,7 +8,7 @@ from typing import Final, Self
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from headwater.errors import BrokerUnavailable, HeadwaterError
-from headwater.runtime.kafka import list_topics, producer_config, translate
+from headwater.runtime.kafka import Heard, list_topics, producer_config, translate
 from headwater.runtime.models import KafkaSettings
 from headwater.transports.kafka import RAISED, reason_of, to_write
 
@@ -58,7 +58,7 @@ class Producing:
             left = self._producer.flush(self._wait_s + 5.0)
         except RAISED as fatal:
             if kind is None:
-                raise translate(reason_of(fatal), self._servers, to_write(self._topic)) from fatal
+                raise self._translated(fatal) from fatal
         if left and kind is None:
             raise BrokerUnavailable(f"Kafka at {self._servers} did not confirm {left} records")
 
@@ -77,12 +77,18 @@ class Producing:
             except BufferError:
                 self._producer.poll(0.5)
             except RAISED as error:
-                reason = reason_of(error)
-                self.failed.append((label, translate(reason, self._servers, to_write(self._topic))))
+                self.failed.append((label, self._translated(error)))
                 return
             else:
                 self._producer.poll(0)
                 return
+
+    def _translated(self, error: BaseException) -> HeadwaterError:
+        """What a poll or flush raised, as one of ours; where that says nothing, by what the client was told before."""
+        reason, heard = reason_of(error), self._config.get("error_cb")
+        if reason.code() == KafkaError._FAIL and isinstance(heard, Heard) and heard.fatal is not None:
+            reason = heard.fatal
+        return translate(reason, self._servers, to_write(self._topic))
 
     def raise_first_failure(self) -> None:
         """Raise the error of the first record that did not arrive, if there is one."""
