@@ -103,7 +103,6 @@ class Prover:
         proven: list[Owned] = []
         progress: dict[int, tuple[int, int]] = {}
         for at, future in asked.items():
-            end = future.result(timeout=6.0).offset
             end = answered(future.result(timeout=6.0).offset, at.topic, at.partition)
             each = live[at.partition]
             self.ends[at.partition] = end
