@@ -17,7 +17,7 @@ from pathlib import Path
 from confluent_kafka import ElectionType, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata, PartitionMetadata
-from tests.support.processes import ChildServer, free_port, port_answers, wait_until
+from tests.support.processes import ChildServer, Started, free_port, port_answers, wait_until
 
 _REPO = Path(__file__).resolve().parents[2]
 _POM = Path(__file__).parent / "kafka" / "pom.xml"
@@ -234,7 +234,7 @@ class KafkaServer:
             return False
 
 
-class KafkaCluster:
+class KafkaCluster(Started):
     """Three nodes, each broker and controller; any one of them may be hurt. Every topic is on all of them."""
 
     def __init__(self, *, heap_mib: int = 256) -> None:
@@ -293,14 +293,3 @@ class KafkaCluster:
             found: ClusterMetadata = admin.list_topics(timeout=5)
             return found
         return None
-
-    def __enter__(self) -> KafkaCluster:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -10,8 +10,10 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Self
 
 _PR_SET_PDEATHSIG = 1
 
@@ -42,6 +44,29 @@ def wait_until(condition: Callable[[], bool], *, within_s: float, what: str, pau
 def _die_with_parent() -> None:
     # A test run that is killed runs no fixture teardown; without this a JVM of half a gigabyte would stay behind.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Started(ABC):
+    """Several processes that are one server, as a context: started whole, or closed again."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start all of them; returns once they are ready."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop what runs."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:  # Ctrl-C too leaves no process behind
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class ChildServer:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import redis
 from tests.support.certificates import Authority
-from tests.support.processes import ChildServer, free_port, port_answers, wait_until
+from tests.support.processes import ChildServer, Started, free_port, port_answers, wait_until
 from tests.support.redis_server import RedisServer, redis_binary
 
 SERVICE: Final = "mymaster"
@@ -41,7 +41,7 @@ class TlsRedis(RedisServer):
         return redis.Redis.from_url(self.url, ssl_ca_certs=str(self._authority.ca), **files)
 
 
-class Sentinels:
+class Sentinels(Started):
     """A master, a replica, and Sentinels that agree within a second that the master is down."""
 
     def __init__(self, *, sentinels: int = 3, args: Sequence[str] = ()) -> None:
@@ -124,19 +124,8 @@ class Sentinels:
             finally:
                 client.connection_pool.release(connection)
 
-    def __enter__(self) -> Sentinels:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class RedisCluster:
+class RedisCluster(Started):
     """Three masters; with `replicas`, each has one."""
 
     def __init__(self, *, replicas: bool = False, args: Sequence[str] = ()) -> None:
@@ -239,17 +228,6 @@ class RedisCluster:
             if "cluster_state:ok" not in facts or f"cluster_known_nodes:{count}" not in facts:
                 return False
         return all(len(self._holders(slot)) == count // 3 for slot in (0, 8_000, 16_000))
-
-    def __enter__(self) -> RedisCluster:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _info(client: redis.Redis, name: str) -> Any:

@@ -43,8 +43,6 @@ class Call:
     plan: Plan
     fence: Fence
     as_of_us: int
-    oldest_us: int = 0
-    """When its first record came to the log; 0: nobody says. Measured, never used."""
 
 
 @dataclass(frozen=True, slots=True)

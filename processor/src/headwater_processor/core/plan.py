@@ -71,6 +71,7 @@ class PartitionPlanner:
             records=len(append_us),
             operations=batch.operations,
             shards_touched=batch.shards_touched,
+            oldest_us=append_us[0] if append_us else 0,
         )
         self.next = next_offset
         return plan

@@ -54,3 +54,5 @@ class Plan:
     """Planned writes: what a call costs in Redis."""
     shards_touched: int = 0
     """Bit s: the outbox of shard s gets an entry."""
+    oldest_us: int = 0
+    """When its first record came to the log; 0: nobody says. Measured, never used."""

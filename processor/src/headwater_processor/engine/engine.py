@@ -230,8 +230,7 @@ class Engine:
 
     # ---- planning --------------------------------------------------------------------------------------------------
 
-    def _plan(self, poll: Poll) -> list[tuple[Owned, Plan, int]]:
-        """Owner, plan, and when its first record came to the log."""
+    def _plan(self, poll: Poll) -> list[tuple[Owned, Plan]]:
         plans = []
         for part in poll.parts:
             owned = self._owned.get(part.partition)
@@ -244,7 +243,7 @@ class Engine:
             else:
                 plan = self._plan_part(owned, part)
                 if plan is not None:
-                    plans.append((owned, plan, part.records[0].timestamp()[1] * 1000))
+                    plans.append((owned, plan))
         return plans
 
     def _plan_part(self, owned: Owned, part: PartBatch) -> Plan | None:
@@ -292,12 +291,12 @@ class Engine:
 
     # ---- applying --------------------------------------------------------------------------------------------------
 
-    def _calls(self, plans: list[tuple[Owned, Plan, int]]) -> tuple[list[Call], list[Owned]]:
+    def _calls(self, plans: list[tuple[Owned, Plan]]) -> tuple[list[Call], list[Owned]]:
         calls, owned_of = [], []
-        for owned, plan, oldest_us in plans:
+        for owned, plan in plans:
             if owned.dead:
                 continue
-            calls.append(Call(plan, owned.fence, owned.proved_by(plan.next), oldest_us))
+            calls.append(Call(plan, owned.fence, owned.proved_by(plan.next)))
             owned_of.append(owned)
         return calls, owned_of
 
@@ -331,8 +330,8 @@ class Engine:
         for key, stored in outcome.joined_runs:
             self._knowledge.learn_run(key, stored, plan.token)
         self.stats.applied += 1
-        self.stats.in_state(call.oldest_us, plan.records)
-        self._on_in_state(plan.shards_touched, call.oldest_us)
+        self.stats.in_state(plan.oldest_us, plan.records)
+        self._on_in_state(plan.shards_touched, plan.oldest_us)
 
     def _reset(self, owned: Owned, why: str) -> None:
         if owned.dead:
