@@ -12,7 +12,7 @@ from headwater.errors import HeadwaterError
 
 
 def test_control_characters_and_line_breaks_are_written_out_and_all_else_stays() -> None:
-    assert printable("a\x1b[31m\nb\x9b\u2028") == "a\\x1b[31m\\x0ab\\x9b\\x2028"
+    assert printable("a\x1b[31m\nb\x9b\u2028\u202e") == "a\\x1b[31m\\x0ab\\x9b\\u2028\\u202e"
     assert printable("größe–注文") == "größe–注文"
 
 

@@ -12,8 +12,9 @@ from typing import Any, Final, TypeVar
 import click
 
 from headwater.cli.context import invocation
-from headwater.cli.letters import Filters, Letter, hexdump, letter_of, parse_offsets, parse_place, printable, receipt_of
+from headwater.cli.letters import Filters, Letter, hexdump, letter_of, parse_offsets, parse_place, receipt_of
 from headwater.cli.output import emit_json, emit_rows, note
+from headwater.cli.printing import printable
 from headwater.cli.progress import progress
 from headwater.cli.reading import reading
 from headwater.cli.replaying import LEFT, Choice, Chooser, Outcome, Replay, letters_in, read_receipts

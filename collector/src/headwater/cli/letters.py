@@ -14,6 +14,7 @@ from typing import Final
 
 from confluent_kafka import Message
 
+from headwater.cli.printing import printable
 from headwater.runtime.errors import UsageError
 
 Headers = list[tuple[str, bytes | str | None]]
@@ -173,11 +174,6 @@ def parse_place(text: str) -> tuple[int, int]:
     if not (_is_number(partition) and _is_number(offset)):
         raise UsageError(f"{text!r} is no place of a letter", remedy="write it as 0:120 (partition, offset)")
     return int(partition), int(offset)
-
-
-def printable(text: str) -> str:
-    """Text without control characters: a letter is anybody's bytes, and this may be a terminal."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def hexdump(value: bytes, most: int) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
 
 def printable(text: str) -> str:
-    """A text on a line of its own: line breaks and control characters, which a terminal would obey, are written as `\\x1b`."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    """A text on a line of its own: line breaks, control characters and marks that turn the direction of what follows, which a
+    terminal would obey, are written as `\\x0a`, `\\x1b`, `\\u202e`."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else _written_out(ord(letter)) for letter in text)
+
+
+def _written_out(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
