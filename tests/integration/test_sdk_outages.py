@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.outage_job import emit
+from tests.support.outage_job import ALL_IS_WELL_S, emit
 from tests.support.outages import (
     Job,
     ids_in,
@@ -113,7 +113,7 @@ def test_events_for_a_topic_that_nobody_has_created_yet_wait_on_disk(own: KafkaS
 
 def test_forked_workers_send_each_event_once_while_all_is_well(own: KafkaService, tmp_path: Path) -> None:
     prefix, topic = new_topic(own)
-    ids = Job(own, prefix, tmp_path, "fork").promised()
+    ids = Job(own, prefix, tmp_path, "fork", patience_s=ALL_IS_WELL_S).promised()
     assert len(ids) == 3 * 200
     assert ids_in(own, topic, ids) == Counter(dict.fromkeys(ids, 1))
 

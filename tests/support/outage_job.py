@@ -1,4 +1,4 @@
-"""A job for the tests of outages: `python -m tests.support.outage_job SERVERS PREFIX SPOOL NAME COUNT END`.
+"""A job for the tests of outages: `python -m tests.support.outage_job SERVERS PREFIX SPOOL NAME COUNT END PATIENCE_S`.
 
 Emits COUNT events, waits until each is delivered or on disk, prints their ids, and ends as END says: `close`, `exit`
 (`os._exit` at once), `wait` (until a signal comes), `fork` (two children emit as many, each prints its own).
@@ -16,7 +16,7 @@ from headwater.transports.spool import SpoolTransport
 from headwater_schemas.ids import new_event_id
 
 PATIENCE_S = 1.0
-"""How long Kafka may confirm nothing before it is taken for away."""
+"""How long Kafka may confirm nothing before it is taken for away, in tests that take it away."""
 ALL_IS_WELL_S = 20.0
 """The same where Kafka is there, and only the machine is slow: nothing may go to disk."""
 
@@ -36,9 +36,8 @@ def say(ids: list[str]) -> None:
 
 def main() -> None:
     """See the module's text."""
-    servers, prefix, spool, name, count, end = sys.argv[1:]
-    patience_s = ALL_IS_WELL_S if end == "fork" else PATIENCE_S
-    transport = SpoolTransport(KafkaTransport(servers, topic_prefix=prefix), spool, patience_s=patience_s)
+    servers, prefix, spool, name, count, end, patience_s = sys.argv[1:]
+    transport = SpoolTransport(KafkaTransport(servers, topic_prefix=prefix), spool, patience_s=float(patience_s))
     emitter = Emitter(transport, job=name)
     ids = emit(emitter, name, int(count))
     children = 0

@@ -88,11 +88,20 @@ def ids_in(kafka: KafkaService, topic: str, wanted: set[str], within_s: float = 
 class Job:
     """`tests.support.outage_job` as a process; `end` as there, or TERM or KILL: the signal that ends it."""
 
-    def __init__(self, kafka: KafkaService, prefix: str, folder: Path, end: str, *, count: int = 200) -> None:
+    def __init__(
+        self,
+        kafka: KafkaService,
+        prefix: str,
+        folder: Path,
+        end: str,
+        *,
+        count: int = 200,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._signal = {"TERM": signal.SIGTERM, "KILL": signal.SIGKILL}.get(end)
         end = "wait" if self._signal else end
-        module = ["-m", "tests.support.outage_job"]
-        command = [sys.executable, *module, kafka.bootstrap_servers, prefix, str(folder), end, str(count), end]
+        arguments = [kafka.bootstrap_servers, prefix, str(folder), end, str(count), end, str(patience_s)]
+        command = [sys.executable, "-m", "tests.support.outage_job", *arguments]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def promised(self) -> set[str]:
