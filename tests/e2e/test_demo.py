@@ -174,7 +174,7 @@ def test_the_reviews_come_by_real_doors_from_the_table_to_the_dashboard(demo: De
     assert {REVIEWS_MART.name, "raw/reviews", "headwater-demo.public.reviews"} <= {d["name"] for d in found["datasets"]}
     sink = next(job for job in found["jobs"] if job["name"] == "reviews-sink")
     assert sink["runs"][0]["offsets"][0]["last"] >= 0
-    heard = {emitter["name"].partition(":")[0] for emitter in (demo.status() or {})["emitters"]}
+    heard = {job["emitter"].partition(":")[0] for job in (demo.status() or {})["jobs"]}
     assert {"cdc", "openlineage", "sdk"} <= heard, heard
 
 
