@@ -145,6 +145,7 @@ class ProcessorSettings(Section):
 class GatewaySettings(Section):
     """Where the OpenLineage gateway listens, whom it lets in, and how much it holds."""
 
+    url: str = ""
     host: Text = "127.0.0.1"
     port: Port = 5000
     cert_file: str = ""

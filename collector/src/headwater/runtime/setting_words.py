@@ -71,6 +71,7 @@ WORDS: Final[Mapping[str, str]] = {
     "processor.schema_wait_ms": "A record with an unknown schema waits so long for it, then goes to the dead letters.",
     "processor.batch_records": "Records of one poll, at most.",
     "processor.batch_linger_ms": "A poll waits so long for more records, up to five times as long when many come.",
+    "gateway.url": "What clients call the gateway by, for `headwater connect` and `doctor`; empty: by where it listens.",
     "gateway.host": "Address that the OpenLineage gateway listens on.",
     "gateway.port": "Port of it; 0 takes a free one.",
     "gateway.cert_file": "Certificate chain (PEM), for HTTPS; with gateway.key_file.",
