@@ -34,6 +34,7 @@ SHORT_HELP: Final = {
     "cdc": "Watch change data capture: Debezium's topics, and Kafka Connect.",
     "completion": "Print the script that lets a shell complete commands, options and names.",
     "config": "Show the settings and where each comes from.",
+    "connect": "Print what to set so that a producer speaks to this installation, and wait for it.",
     "deadletter": "List, show and replay what could not be read.",
     "demo": "Run a whole web shop on this machine, and watch it go wrong.",
     "doctor": "Find what is wrong with an installation, and how to mend it.",

@@ -43,15 +43,23 @@ _SPEAKS: Final = (
 )
 _VERSIONS: Final = (
     "Debezium before 3.2 has no OpenLineage: headwater cdc is the way.",
-    f"Debezium 3.2: sources only, not sinks; it does not know {DATASET_SERVERS} and takes the first of"
-    f" {HISTORY_SERVERS}, without which its topics are called kafka://unknown:unknown and are left without lineage.",
+    (
+        f"Debezium 3.2: sources only, not sinks; it does not know {DATASET_SERVERS} and takes the first of"
+        f" {HISTORY_SERVERS}, without which its topics are called kafka://unknown:unknown and are left without lineage."
+    ),
     f"From 3.3 on sinks too (JDBC, MongoDB; leave the transform out, but {DATASET_SERVERS} is required), and Debezium Server.",
-    "Up to 3.6.0 user and password of mongodb.connection.string stand in dataset names, and travel so; Headwater masks them"
-    " before anything is stored. From 3.6.1 on such a name is ********, and only headwater cdc knows the server.",
-    "openlineage.integration.tags and .owners, as in Debezium's examples, are not read: they are"
-    " openlineage.integration.job.tags and openlineage.integration.job.owners.",
-    "These events prove no write, for they come when a schema changes and not when a row is written: run headwater cdc"
-    " beside them for freshness. Both tell of the same job.",
+    (
+        "Up to 3.6.0 user and password of mongodb.connection.string stand in dataset names, and travel so; Headwater masks them"
+        " before anything is stored. From 3.6.1 on such a name is ********, and only headwater cdc knows the server."
+    ),
+    (
+        "openlineage.integration.tags and .owners, as in Debezium's examples, are not read: they are"
+        " openlineage.integration.job.tags and openlineage.integration.job.owners."
+    ),
+    (
+        "These events prove no write, for they come when a schema changes and not when a row is written: run headwater cdc"
+        " beside them for freshness. Both tell of the same job."
+    ),
 )
 
 
@@ -123,10 +131,14 @@ def connect(place: Installation, wanted: Wanted) -> Guide:
     ]
     remarks = [
         "Of the REST API only GET is used; of connectors' settings only names are kept, secrets never leave the process.",
-        "If the REST API wants a user: https://<user>:<password>@connect:8083, best as the variable HEADWATER_CDC__CONNECT"
-        " out of a secret.",
-        f"It needs Read on the connectors' topics (on {place.connector_servers}) and Write on {place.topics['events']};"
-        f" with --full also Read on the group {place.cdc_group}.",
+        (
+            "If the REST API wants a user: https://<user>:<password>@connect:8083, best as the variable HEADWATER_CDC__CONNECT"
+            " out of a secret."
+        ),
+        (
+            f"It needs Read on the connectors' topics (on {place.connector_servers}) and Write on {place.topics['events']};"
+            f" with --full also Read on the group {place.cdc_group}."
+        ),
         about_events(place),
     ]
     if place.connector_servers != place.servers:

@@ -104,11 +104,8 @@ def _aws(told: Mapping[str, str]) -> Snippet:
 
 
 def _gcp(told: Mapping[str, str]) -> Snippet:
-    return Snippet(
-        "Google Cloud: env.yaml for gcloud functions deploy <function> --env-vars-file env.yaml",
-        "yaml",
-        as_yaml(dict(told)),
-    )
+    where = "Google Cloud: env.yaml for gcloud functions deploy <function> --env-vars-file env.yaml"
+    return Snippet(where, "yaml", as_yaml(dict(told)))
 
 
 def _azure(told: Mapping[str, str]) -> Snippet:

@@ -9,12 +9,14 @@ from string import Template
 from typing import Final
 
 from headwater.connect.guides.parts import (
+    HTTP,
     KAFKA,
     Guide,
     Json,
     Snippet,
     Wanted,
     about_events,
+    about_gateway,
     as_variables,
     as_yaml,
     sdk_variables,
@@ -63,7 +65,10 @@ _SILENT: Final = (
     "Wrong settings switch lineage off and are logged once as an error; HEADWATER_DISABLED=true and"
     " OPENLINEAGE_DISABLED=true switch it off too. The job runs in any case."
 )
-_SPOOL: Final = "HEADWATER_SPOOL=/var/lib/headwater/spool keeps on disk what cannot be sent; HEADWATER_TRANSPORT=console shows what would be."
+_SPOOL: Final = (
+    "HEADWATER_SPOOL=/var/lib/headwater/spool keeps on disk what cannot be sent; HEADWATER_TRANSPORT=console shows what"
+    " would be."
+)
 
 
 def job(place: Installation, wanted: Wanted) -> Guide:
@@ -79,7 +84,7 @@ def job(place: Installation, wanted: Wanted) -> Guide:
         Snippet("where the job reads or writes Kafka: its imports", "python", _CLIENTS),
     ]
     said = "A job speaks when its function is called, and when it returns."
-    return Guide("A job in Python, by the SDK", tuple(snippets), said, (about_events(place), _SPOOL, _SILENT))
+    return Guide("A job in Python, by the SDK", tuple(snippets), said, (*_way(place, wanted), _SPOOL, _SILENT))
 
 
 def kafka_client(place: Installation, wanted: Wanted) -> Guide:
@@ -96,9 +101,11 @@ def kafka_client(place: Installation, wanted: Wanted) -> Guide:
     ]
     remarks = (
         "Without HEADWATER_JOB the job is the pod's label, else the consumer group.",
-        "Topics are called kafka://<bootstrap servers as the client has them>: where clients know one cluster by several"
-        " addresses, say Lineage(namespace=…).",
-        about_events(place),
+        (
+            "Topics are called kafka://<bootstrap servers as the client has them>: where clients know one cluster by several"
+            " addresses, say Lineage(namespace=…)."
+        ),
+        *_way(place, wanted),
         _SPOOL,
         _SILENT,
     )
@@ -122,11 +129,20 @@ def emit_run(place: Installation, wanted: Wanted) -> Guide:
     remarks = (
         "The exit code is the command's; lineage that does not get out is a line on stderr.",
         "Who has a headwater.toml with [kafka] needs no variables.",
-        about_events(place),
+        *_way(place, wanted),
     )
     return Guide(
         "A batch command, by headwater emit run", tuple(snippets), "It speaks when the command starts.", remarks
     )
+
+
+def _by(wanted: Wanted) -> str:
+    """How the events get here: straight to Kafka, unless the reader wants the gateway alone."""
+    return HTTP if wanted.ways == (HTTP,) else KAFKA
+
+
+def _way(place: Installation, wanted: Wanted) -> list[str]:
+    return about_gateway(place) if _by(wanted) == HTTP else [about_events(place)]
 
 
 def _environments(place: Installation, wanted: Wanted) -> list[Snippet]:
@@ -138,7 +154,7 @@ def _environments(place: Installation, wanted: Wanted) -> list[Snippet]:
 
 
 def _variables(place: Installation, wanted: Wanted, *, named: bool = True) -> dict[str, str]:
-    found = sdk_variables(place, wanted.job, wanted.ways[0] if len(wanted.ways) == 1 else KAFKA)
+    found = sdk_variables(place, wanted.job, _by(wanted))
     return found if named else {key: value for key, value in found.items() if key not in _NAMING}
 
 
@@ -146,7 +162,7 @@ _NAMING: Final = ("HEADWATER_NAMESPACE", "HEADWATER_JOB")
 
 
 def pod_template(place: Installation, wanted: Wanted) -> dict[str, Json]:
-    """What a pod's template needs: the variables, and the facts of the downward API, which make a run's pod, node and image known."""
+    """What a pod's template needs: the variables, and the facts of the downward API: a run's pod, node and image."""
     fields = {
         "POD_NAME": "metadata.name",
         "POD_UID": "metadata.uid",

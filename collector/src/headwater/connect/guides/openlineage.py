@@ -63,8 +63,10 @@ def airflow(place: Installation, wanted: Wanted) -> Guide:
     remarks = [
         "Before Airflow 2.7: pip install openlineage-airflow, and OPENLINEAGE_URL instead.",
         "[openlineage] disabled = True, or OPENLINEAGE_DISABLED=true, silences it.",
-        "Tasks that run jobs with the SDK or dbt hand their run on by"
-        " OPENLINEAGE_PARENT_ID={{ macros.OpenLineageProviderPlugin.lineage_parent_id(task_instance) }}.",
+        (
+            "Tasks that run jobs with the SDK or dbt hand their run on by"
+            " OPENLINEAGE_PARENT_ID={{ macros.OpenLineageProviderPlugin.lineage_parent_id(task_instance) }}."
+        ),
         *_ways(place, wanted, in_java=False),
         *_python_kafka(wanted),
     ]
@@ -86,8 +88,10 @@ def spark(place: Installation, wanted: Wanted) -> Guide:
             Snippet(f"{either}spark-defaults.conf, or --conf each, {_BY[way]}", "properties", as_properties(told))
         )
     remarks = [
-        "_2.13 instead of _2.12 where Spark is built with Scala 2.13 (Spark 4 always is). If there are listeners already, add this"
-        " one with a comma.",
+        (
+            "_2.13 instead of _2.12 where Spark is built with Scala 2.13 (Spark 4 always is). If there are listeners already,"
+            " add this one with a comma."
+        ),
         *_ways(place, wanted, in_java=True),
     ]
     said = "Spark speaks when an application starts, and with datasets when a query or job ends."
