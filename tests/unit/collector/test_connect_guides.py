@@ -174,7 +174,11 @@ def test_librdkafka_takes_the_security_settings_under_these_names() -> None:
             [],
         ),
         (
-            {"security.protocol": "SSL", "ssl.endpoint.identification.algorithm": "none", "enable.ssl.certificate.verification": "false"},
+            {
+                "security.protocol": "SSL",
+                "ssl.endpoint.identification.algorithm": "none",
+                "enable.ssl.certificate.verification": "false",
+            },
             {"security.protocol": "SSL", "ssl.endpoint.identification.algorithm": ""},
             ["enable.ssl.certificate.verification"],
         ),
@@ -218,7 +222,7 @@ def test_a_pod_says_where_it_is_and_has_its_secrets_mounted() -> None:
     ("flags", "given", "url"),
     [
         ({}, "", "http://127.0.0.1:5000"),
-        ({"gateway.host": "0.0.0.0", "gateway.port": "80"}, "", "http://localhost:80"),
+        ({"gateway.host": "0.0.0.0", "gateway.port": "80"}, "", "http://localhost:80"),  # noqa: S104 - nothing binds
         ({"gateway.host": "::1", "gateway.cert_file": "c.pem"}, "", "https://[::1]:5000"),
         ({"gateway.url": "https://lineage.acme/"}, "", "https://lineage.acme"),
         ({"gateway.url": "https://lineage.acme"}, "http://other:5000/api/v1/lineage", "http://other:5000"),
