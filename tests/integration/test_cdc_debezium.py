@@ -19,7 +19,12 @@ from tests.support.services import KafkaService
 from tests.support.workers import HEADWATER, WorkerProcess
 
 from headwater.cdc.normalising import Rules, normalise
+from headwater.connect.guides import Wanted, guide
+from headwater.connect.guides.capture import CONFIG_FILE, connector_settings
+from headwater.connect.looking import connect_facts
+from headwater.connect.places import Installation, installation_of
 from headwater.openlineage import Rejected, convert
+from headwater.runtime.settings import load
 from headwater_schemas.events import EventType, LineageEvent, Name
 
 _WITHIN_S = 60.0
@@ -68,6 +73,10 @@ class Capture:
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+    def place(self) -> Installation:
+        """The installation as `headwater connect` knows it."""
+        return installation_of(load(environ=self.environment, cwd=self.folder, discover=False).settings)
 
     def look(self) -> Any:  # Any: as above
         return self.headwater("cdc", "--connect", self.connect.url, "--once")
@@ -202,23 +211,17 @@ def test_from_a_committed_row_to_its_freshness(capture: Capture) -> None:
 def test_what_debezium_says_itself_and_what_the_probe_says_are_one_graph(capture: Capture) -> None:
     capture.headwater("topics", "create", "--partitions", "1")
     settings = capture.folder / "openlineage.yml"
-    serializer = "org.apache.kafka.common.serialization.StringSerializer"
-    settings.write_text(
-        f"transport:\n  type: kafka\n  topicName: {capture.prefix}openlineage\n  properties:\n"
-        f"    bootstrap.servers: {capture.kafka.bootstrap_servers}\n"
-        f"    key.serializer: {serializer}\n    value.serializer: {serializer}\n"
-    )
+    place = capture.place()
+    # What `headwater connect debezium` prints, and nothing else.
+    told = guide("debezium", place, Wanted(ways=("kafka",)))
+    (file,) = (one.text for one in told.snippets if one.form == "yaml")
+    settings.write_text(file)
     capture.postgres.sql("CREATE TABLE users (id int PRIMARY KEY)", "INSERT INTO users VALUES (1)")
-    speaking = {
-        "table.include.list": "public.users",
-        "transforms": "openlineage",
-        "transforms.openlineage.type": "io.debezium.transforms.openlineage.OpenLineage",
-        "openlineage.integration.enabled": "true",
-        "openlineage.integration.config.file.path": str(settings),
-        "openlineage.integration.dataset.kafka.bootstrap.servers": capture.kafka.bootstrap_servers,
-    }
+    speaking = {"table.include.list": "public.users", **connector_settings(place), CONFIG_FILE: str(settings)}
     capture.connect.put("loud", capture.config("loud", **speaking))
     capture.await_end(f"{capture.prefix}loud.public.users", 1)
+    (connector,) = connect_facts(capture.connect.url).connectors
+    assert (connector.name, connector.version, connector.speaks, connector.lacks) == ("loud", "3.5.0.Final", True, ())
     capture.look()
     wait_until(
         lambda: bool(_spoken(capture, "outputs")), within_s=_WITHIN_S, what="Debezium's word of its topic", pause_s=0.2

@@ -97,6 +97,15 @@ LINES: Final[tuple[Line, ...]] = (
     Line("headwater doctor --output json | python3 -m json.tool > doctor.json"),
     Line("headwater doctor --redis redis://127.0.0.1:1/0", 3, ("127.0.0.1:1",)),
     Line("headwater doctor --timeout 0", 2),
+    # what others have to be told
+    Line("headwater connect debezium --no-wait", 0, ("openlineage.integration.enabled", "headwater cdc")),
+    Line("headwater connect job --no-wait --output json | python3 -m json.tool > connect.json"),
+    Line("headwater connect function --platform aws --via http --no-wait", 0, ("HEADWATER_HTTP_URL",)),
+    Line("headwater connect airflow --no-wait --gateway lineage.acme", 2, ("--gateway",)),
+    Line("headwater connect job --wait soon", 2, ("15m",)),
+    Line("headwater connect debezum", 2, ("debezium",)),
+    Line("headwater connect job --job shop/nobody --wait 2s", 4, ("No event of shop/nobody",)),
+    Line("headwater connect job --kafka 127.0.0.1:1", 3, ("127.0.0.1:1",)),
     # what one says
     Line("headwater emit --job shop/nightly --reads s3://lake raw/orders --writes s3://lake daily/orders --rows 90"),
     Line("headwater emit --openlineage events.jsonl", 0, ("1",)),

@@ -166,6 +166,15 @@ class StateReader:
         names = self._loader().names(written)
         return self._store.scores("mz", [key]).get(key, 0), sorted(names.values(), key=str)
 
+    def emitters(self) -> dict[str, int]:
+        """When each emitter was last heard, by its name; in no order."""
+        self._meta()
+        found: dict[str, int] = {}
+        for batch in self._store.members("mz"):
+            names = self._loader().names(key for key, _ in batch)
+            found.update((names[key].name, seen_us) for key, seen_us in batch if key in names)
+        return found
+
     # --- the graph --------------------------------------------------------------------------------------------------
 
     def edges(self, node: Name, *, of_job: bool = False) -> list[EdgeState]:
