@@ -84,6 +84,16 @@ def test_where_http_is_the_only_way_a_missing_gateway_is_the_cause() -> None:
     assert not causes("dbt", ways=("kafka",), gateway=away)[0].text.startswith("no gateway")
 
 
+@pytest.mark.parametrize(
+    ("subject", "ways", "expected"),
+    [("job", BOTH, False), ("job", ("http",), True), ("function", BOTH, True), ("connect", ("http",), False)],
+)
+def test_the_gateway_is_looked_at_for_those_who_use_it(subject: str, ways: tuple[str, ...], expected: bool) -> None:
+    away = GatewayAnswer("http://g", why="http://g cannot be reached")
+    found = causes(subject, ways=ways, gateway=away)
+    assert any(cause.text.startswith("no gateway") for cause in found) is expected
+
+
 def test_a_job_that_is_called_otherwise_is_named() -> None:
     jobs = Counter({"shop/load_orders": 3, "shop/z": 9})
     (cause,) = causes("job", job="shop/load-orders", jobs=jobs)

@@ -112,16 +112,18 @@ def test_connectors_that_fail_or_lack_something_are_named() -> None:
     assert made[1].startswith("cdc problem: connector shop: task 0 failed: no route → curl -X POST")
     assert made[2].startswith("cdc warn: connector loud is to tell its lineage and lacks a transform")
     assert made[3].startswith("cdc problem: Kafka Connect does not answer: http://d is away")
-    assert made[4].startswith("cdc ok: 1 emitter, last heard 0.0 s ago")
+    assert made[4].startswith("cdc ok: last heard: cdc:shop 0.0 s ago")
     assert len(made) == 5  # a connector that is not told to speak is read by the probe
 
 
 def test_change_data_capture_that_fell_silent_is_a_warning() -> None:
     old = {"cdc:shop": NOW_US - 60 * MINUTE_US}
     (line,) = said(of_cdc([], old, NOW_US, SILENT_US))
-    assert line.startswith("cdc warn: headwater cdc is silent: 1 emitter, last heard 1 h ago")
+    assert line.startswith("cdc warn: headwater cdc is silent; last heard: cdc:shop 1 h ago")
     (line,) = said(of_cdc([], {**old, "cdc:eu": NOW_US}, NOW_US, SILENT_US))
-    assert line == "cdc ok: 2 emitters, last heard 0.0 s ago; silent: cdc:shop (1 h ago)"
+    assert line == "cdc ok: last heard: cdc:eu 0.0 s ago, cdc:shop 1 h ago"
+    many = {f"cdc:{number}": NOW_US - number for number in range(8)}
+    assert said(of_cdc([], many, NOW_US, SILENT_US))[0].endswith("cdc:4 0.0 s ago, and 3 before them")
     answers = [ConnectFacts("http://c:8083")]
     assert "was never heard → headwater cdc" in said(of_cdc(answers, {}, NOW_US, SILENT_US))[-1]
     assert len(said(of_cdc(answers, None, NOW_US, SILENT_US))) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -246,4 +247,6 @@ def _print_heard(heard: Received, waited_s: float) -> None:
     lines = [f"It speaks: {said['event_type']} after {waited_s:.0f} s."]
     lines += [f"  {name:8} {printable(str(value))}" for name, value in rows if value]
     lines += [f"  but      {printable(remark)}" for remark in said["remarks"]]
+    if said["job"]:
+        lines.append(f"next: headwater status --job {printable(shlex.quote(said['job']))}  # once a worker has read it")
     sys.stdout.write("\n".join(lines) + "\n")

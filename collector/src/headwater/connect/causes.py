@@ -7,7 +7,7 @@
 | Kafka's clock and ours differ | times are judged by Kafka's | all |
 | events came, of other jobs | the job is called otherwise | with `--job` |
 | dead letters came | their reason | all |
-| no gateway, one that is not ready, requests that it refused | its answer, by status | OpenLineage, Debezium |
+| no gateway, one that is not ready, requests that it refused | its answer, by status | OpenLineage, Debezium, functions |
 | documents came and no bridge is in its group | they wait | OpenLineage, Debezium |
 | Kafka Connect: no answer, no connector, failed tasks, settings that are missing | each | Debezium, Connect |
 | none of these | what it most often is | all, as a guess |
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,6 +29,7 @@ from headwater.connect.places import Installation
 
 OPENLINEAGE: Final = frozenset({"debezium", "openlineage", "airflow", "spark", "dbt"})
 CONNECT: Final = frozenset({"debezium", "connect"})
+_BY_SDK: Final = frozenset({"job", "kafka-client", "emit-run"})
 _CLOCK_OFF_US: Final = 60_000_000
 _MOST: Final = 5
 _NAMED: Final = 3
@@ -82,16 +83,27 @@ class Facts:
     connects: tuple[ConnectFacts, ...] | None = None
 
 
-def probable(subject: str, place: Installation, facts: Facts, *, ways: tuple[str, ...], job: str = "") -> list[Cause]:
+def probable(subject: str, place: Installation, facts: Facts, *, ways: Sequence[str], job: str = "") -> list[Cause]:
     """The probable causes, sure ones first; what it most often is where nothing was found."""
     found = [*_of_events(place, facts, job), *_of_letters(facts)]
     if subject in CONNECT:
         found += _of_connect(subject, place, facts)
-    if subject in OPENLINEAGE:
-        found += _of_gateway(facts, only="kafka" not in ways) if "http" in ways else []
-        found += _of_bridge(place, facts) if "kafka" in ways else []
+    found += _of_gateway(facts, only="kafka" not in ways) if by_gateway(subject, ways) else []
+    found += _of_bridge(place, facts) if by_bridge(subject, ways) else []
     found += [] if found else _guesses(subject, place)
     return sorted(found, key=lambda cause: not cause.is_sure)
+
+
+def by_gateway(subject: str, ways: Sequence[str]) -> bool:
+    """Whether a subject's events may come through the gateway. A job's go straight to Kafka, unless the reader wants otherwise."""
+    return "http" in ways and (
+        subject in OPENLINEAGE or subject == "function" or (subject in _BY_SDK and len(ways) == 1)
+    )
+
+
+def by_bridge(subject: str, ways: Sequence[str]) -> bool:
+    """Whether a subject's documents may come through the bridge."""
+    return "kafka" in ways and subject in OPENLINEAGE
 
 
 def _of_events(place: Installation, facts: Facts, job: str) -> Iterator[Cause]:

@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 from headwater.cdc.http import HttpError, Service, get_json, service_at
 from headwater.cli.letters import letter_of, receipt_of
 from headwater.cli.reading import Bounds, reading
-from headwater.connect.causes import CONNECT, OPENLINEAGE, ConnectFacts, Facts, Letters
+from headwater.connect.causes import CONNECT, ConnectFacts, Facts, Letters, by_bridge, by_gateway
 from headwater.connect.debezium import connectors
 from headwater.connect.gateway import GatewayAnswer, ask_gateway
 from headwater.connect.places import Installation
@@ -57,9 +57,8 @@ class Looker:
     ) -> None:
         self._kafka = kafka
         self._place = place
-        speaks = subject in OPENLINEAGE
-        self._by_gateway = speaks and "http" in ways
-        self._by_bridge = speaks and "kafka" in ways
+        self._by_gateway = by_gateway(subject, ways)
+        self._by_bridge = by_bridge(subject, ways)
         self._by_connect = subject in CONNECT
         self._connects = [service_at(url, "--connect") for url in connects]
         self.before = Before(

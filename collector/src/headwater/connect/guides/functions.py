@@ -8,7 +8,6 @@ from typing import Final
 
 from headwater.connect.guides.parts import (
     HTTP,
-    KAFKA,
     Guide,
     Snippet,
     Wanted,
@@ -84,7 +83,9 @@ def function(place: Installation, wanted: Wanted) -> Guide:
         "A call that is killed at its timeout says nothing more: leave the platform's timeout two seconds of room.",
         *(about_gateway(place) if way == HTTP else []),
     ]
-    if way == KAFKA:
+    if way == HTTP:
+        remarks.append("Straight to Kafka, where the function can reach it: --via kafka.")
+    else:
         remarks += [
             f"The function has to reach {place.servers}; where it cannot, --via http sends by the gateway.",
             about_events(place),

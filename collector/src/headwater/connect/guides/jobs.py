@@ -142,7 +142,9 @@ def _by(wanted: Wanted) -> str:
 
 
 def _way(place: Installation, wanted: Wanted) -> list[str]:
-    return about_gateway(place) if _by(wanted) == HTTP else [about_events(place)]
+    if _by(wanted) == HTTP:
+        return about_gateway(place)
+    return [about_events(place), f"Who cannot reach {place.servers} sends by the gateway: --via http."]
 
 
 def _environments(place: Installation, wanted: Wanted) -> list[Snippet]:

@@ -240,18 +240,13 @@ def of_cdc(answers: Sequence[ConnectFacts], heard: Heard | None, now_us: int, si
     for told in answers:
         yield from _of_connect(told)
     if heard:
-        newest_us = max(heard.values())
-        words = f"{count(len(heard), 'emitter')}, last heard {ago(newest_us, now_us)}"
-        old = sorted((seen_us, name) for name, seen_us in heard.items() if now_us - seen_us > silent_us)
-        if len(old) == len(heard):
-            yield say.warn(f"headwater cdc is silent: {words}", "headwater cdc  # does it run?")
-            return
-        quiet = (
-            "; silent: " + ", ".join(f"{name} ({ago(seen_us, now_us)})" for seen_us, name in old[:_NAMED])
-            if old
-            else ""
-        )
-        yield say.ok(words + quiet)
+        newest = sorted(heard.items(), key=lambda each: -each[1])
+        named = ", ".join(f"{name} {ago(seen_us, now_us)}" for name, seen_us in newest[:_NAMED])
+        words = f"last heard: {named}" + (f", and {len(newest) - _NAMED} before them" if len(newest) > _NAMED else "")
+        if now_us - newest[0][1] > silent_us:
+            yield say.warn(f"headwater cdc is silent; {words}", "headwater cdc  # does it run?")
+        else:
+            yield say.ok(words)
     elif answers and heard is not None:
         yield say.warn("cdc.connect is set, and headwater cdc was never heard", "headwater cdc")
     elif not answers:
