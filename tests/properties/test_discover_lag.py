@@ -65,9 +65,7 @@ def test_whatever_is_seen_a_member_decides_between_stall_and_stop_alone(
 
 
 @given(st.lists(st.tuples(OFFSET, OFFSET, OFFSET), min_size=1, max_size=80), WINDOW)
-def test_nothing_is_judged_without_a_window_of_looks_that_go_on(
-    looks: list[tuple[int, int, int]], window: int
-) -> None:
+def test_nothing_is_judged_without_a_window_of_looks_that_go_on(looks: list[tuple[int, int, int]], window: int) -> None:
     trail, since = Trail(), 0
     committed = end = -1
     for look in looks:
