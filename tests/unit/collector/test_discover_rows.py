@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from tests.support.discovered import INTERVAL_MS, NAMESPACE, NOW_MS, Cluster, group
 
 from headwater.discover import metrics
 from headwater.discover.orphans import Stillness
 from headwater.discover.service import Discoverer, Look
+
+README = Path(__file__).resolve().parents[3] / "collector" / "README.md"
 
 
 def looked(cluster: Cluster, *, looks: int = 1, window: int = 3) -> tuple[Discoverer, Look]:
@@ -80,6 +83,10 @@ def test_one_look_shows_lag_and_no_status() -> None:
     found, look = looked(cluster, looks=3)
     (row,) = found.groups(look)
     assert (row.lag, row.status, row.trend) == (6, "OK", "steady")
+
+
+def test_the_readme_has_the_metrics() -> None:
+    assert metrics.page() in README.read_text(encoding="utf-8")
 
 
 def test_metrics_count_looks_statuses_and_the_groups_that_are_furthest_behind() -> None:

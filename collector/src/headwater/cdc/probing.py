@@ -141,8 +141,8 @@ class Probe:
             found, failed = list_offsets(self._admin, asked, spec, timeout_s=_TIMEOUT_S)
         except KafkaException as error:
             raise translate(error, self.servers) from error
-        for place, error in failed.items():
-            self._passed_over(place, error)
+        for place, why in failed.items():
+            self._passed_over(place, why)
         return found
 
     def _passed_over(self, place: Place, error: KafkaException) -> None:

@@ -124,6 +124,9 @@ class Asking:
             for name, commits in self._commits(seen, some).items():
                 seen.groups.append(self._group(seen, members.get(name, listed[name]), commits))
         seen.silent = listed.keys() - {group.name for group in seen.groups}
+        for topic in sorted({topic for group in seen.groups for topic, _ in group.assigned()} - seen.topics.keys()):
+            why = "it is read, but not shown to us: allow Describe on it, unless it was just deleted"
+            self._pass_over(seen, "topic_unreadable", f"topic {topic}", why)
 
     def _listings(self, seen: ClusterSeen) -> list[ConsumerGroupListing]:
         try:
@@ -132,9 +135,9 @@ class Asking:
             raise self._unlisted(error) from error
         valid: list[ConsumerGroupListing] = listed.valid or []
         errors: list[KafkaException] = listed.errors or []
-        for error in errors:
+        for why in errors:
             seen.whole = False
-            self._refuse(seen, "groups_not_listed", "the groups of a broker", error)
+            self._refuse(seen, "groups_not_listed", "the groups of a broker", why)
         if errors and not valid:
             raise self._unlisted(errors[0])
         return valid
@@ -215,8 +218,8 @@ class Asking:
                 return
             for (topic, _), result in found.items():
                 seen.newest_ms[topic] = max(result.timestamp, seen.newest_ms.get(topic, 0))
-            for place, error in failed.items():
-                self._refuse(seen, "newest_not_told", _shown(place), error)
+            for place, why in failed.items():
+                self._refuse(seen, "newest_not_told", _shown(place), why)
 
     def _offsets(self, seen: ClusterSeen, places: Iterable[Place], spec: OffsetSpec) -> dict[Place, int]:
         found: dict[Place, int] = {}
@@ -236,13 +239,17 @@ class Asking:
         """Count what could not be seen, and name it in the log once. Returns whether it is that nobody was reached."""
         translated = translate(error, self.servers)
         self._stale = self._stale or error.args[0].code() not in FORBIDDEN
-        seen.refused[reason] += 1
-        if (reason, what) not in self._named:
-            if len(self._named) >= _NAMED_MOST:
-                self._named.clear()
-            self._named.add((reason, what))
-            log.warning("%s is passed over (%s): %s", what, reason, translated.message)
+        self._pass_over(seen, reason, what, translated.message)
         return isinstance(translated, BrokerUnavailable)
+
+    def _pass_over(self, seen: ClusterSeen, reason: str, what: str, why: str) -> None:
+        seen.refused[reason] += 1
+        if (reason, what) in self._named:
+            return
+        if len(self._named) >= _NAMED_MOST:
+            self._named.clear()
+        self._named.add((reason, what))
+        log.warning("%s is passed over (%s): %s", what, reason, why)
 
 
 def _state(told: _Told) -> str:

@@ -132,10 +132,10 @@ class Discoverer:
             look.statuses[following.observation.status.name] += 1
             if following.active:
                 look.lags[following.name] = following.observation.lag
-        for row in (*self.groups(look), *self.topics(look)):
-            kind = "group" if isinstance(row, GroupRow) else "topic"
-            for why in row.orphan:
-                look.orphans[f"{kind} {why}"] += 1
+        for group in self.groups(look):
+            look.orphans.update(f"group {why}" for why in group.orphan)
+        for topic in self.topics(look):
+            look.orphans.update(f"topic {why}" for why in topic.orphan)
 
 
 def topics_of(settings: Settings) -> Chosen:
