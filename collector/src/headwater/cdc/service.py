@@ -17,9 +17,10 @@ from headwater.cdc.connectors import Connector, connector_gone, connector_said, 
 from headwater.cdc.envelopes import Heartbeat, Refused
 from headwater.cdc.http import HttpError, Service, get_json
 from headwater.cdc.names import HEARTBEATS, Server, Servers, is_internal
-from headwater.cdc.probing import Moved, Place, Probe
+from headwater.cdc.probing import Moved, Probe
 from headwater.cdc.reading import chosen
 from headwater.cdc.statements import End, Said, heartbeat_event, topic_events
+from headwater.runtime.offsets import Place
 from headwater_schemas.events import LineageEvent, Name
 from headwater_schemas.naming import kafka_topic
 

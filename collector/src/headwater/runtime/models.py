@@ -90,6 +90,20 @@ class CdcSettings(Section):
     interval_ms: PositiveMillis = 30_000
 
 
+class DiscoverSettings(Section):
+    """What `headwater discover` looks at; `runtime.setting_words` says what each key means."""
+
+    topics: tuple[Text, ...] = ()
+    exclude_topics: tuple[Text, ...] = ()
+    groups: tuple[Text, ...] = ()
+    exclude_groups: tuple[Text, ...] = ()
+    bootstrap_servers: str = ""
+    kafka_namespace: str = ""
+    interval_ms: PositiveMillis = 30_000
+    repeat_ms: PositiveMillis = 300_000
+    window: Annotated[int, Field(ge=2, le=1_000)] = 10
+
+
 class MetricsSettings(Section):
     """Where `/metrics`, `/healthz` and `/readyz` answer. Port 0 takes a free one."""
 
@@ -182,6 +196,7 @@ class Settings(Section):
     redis: RedisSettings = Field(default_factory=RedisSettings)
     registry: RegistrySettings = Field(default_factory=RegistrySettings)
     cdc: CdcSettings = Field(default_factory=CdcSettings)
+    discover: DiscoverSettings = Field(default_factory=DiscoverSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     processor: ProcessorSettings = Field(default_factory=ProcessorSettings)

@@ -35,7 +35,9 @@ _ALIASES: Final = {f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS": ("kafka", "bootstrap_serv
 
 Path_ = tuple[str, ...]
 _LISTS: Final[frozenset[Path_]] = frozenset(
-    {("policies",), ("cdc", "connect"), ("cdc", "topics"), ("cdc", "full"), ("cdc", "sources")}
+    {("policies",)}
+    | {("cdc", key) for key in ("connect", "topics", "full", "sources")}
+    | {("discover", key) for key in ("topics", "exclude_topics", "groups", "exclude_groups")}
 )
 """Keys whose values are lists, with commas between in flags and variables."""
 
