@@ -54,6 +54,7 @@ def painted(name: bytes, facts: Facts) -> GraphDelta:
 
 ALL_NAMES = [
     b"d" + IN, b"f" + IN, b"j" + JOB, b"e" + READS, b"a" + IN + OUT, b"r" + JOB + RUN, b"n" + IN, b"sd" + IN, b"m" + SDK,
+    b"bj" + JOB,
 ]  # fmt: skip
 
 
@@ -70,7 +71,7 @@ def test_what_a_newer_version_names_ends_the_entry() -> None:
     ("name", "key"),
     [
         (b"d" + IN, IN), (b"f" + IN, IN), (b"j" + JOB, JOB), (b"a" + IN + OUT, IN), (b"r" + JOB + RUN, JOB),
-        (b"n" + IN, IN), (b"sj" + JOB, JOB), (b"m" + SDK, SDK), (b"e" + READS, IN), (b"e" + WRITES, OUT),
+        (b"n" + IN, IN), (b"sj" + JOB, JOB), (b"bd" + IN, IN), (b"m" + SDK, SDK), (b"e" + READS, IN), (b"e" + WRITES, OUT),
         (b"e" + DERIVES, OUT),
     ],
 )  # fmt: skip
