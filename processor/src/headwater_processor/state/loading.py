@@ -46,6 +46,7 @@ class Loader:
         self._shards = shards
         self._as_of_us = as_of_us
         self._run_timeout_us = run_timeout_us
+        self._is_anything_said: bool | None = None
 
     def names(self, keys: Iterable[bytes]) -> dict[bytes, Name]:
         """The names of those keys that have one."""
@@ -87,6 +88,10 @@ class Loader:
 
     def _about(self, kind: bytes, keys: Sequence[bytes]) -> dict[bytes, About]:
         """What is said of those nodes of a kind of which something is said."""
+        if self._is_anything_said is None:  # most domains of jobs that use the SDK alone have no facets at all
+            self._is_anything_said = self._store.counts([("HLEN", "about")])[0] > 0
+        if not self._is_anything_said:
+            return {}
         texts: dict[bytes, dict[bytes, bytes]] = {}
         tags = TAGS_OF[kind]
         for field, value in self._store.get_many("about", [key + tag for key in keys for tag in tags]).items():
