@@ -229,7 +229,9 @@ def answers(image: Mapping[str, Any]) -> list[bytes]:
     if image["entity"] == "ALIAS":
         return [b"a" + _key(b"d", name) + _key(b"d", to)]
     kind = _ENTITIES[image["entity"]]
-    before = {"CORE": kind, "FRESHNESS": b"f", "RUNS": b"r", "STATUS": b"s" + kind}[image["aspect"]]
+    before = {"CORE": kind, "FRESHNESS": b"f", "RUNS": b"r", "STATUS": b"s" + kind, "ABOUT": b"b" + kind}[
+        image["aspect"]
+    ]
     return [before + _key(kind, name)]
 
 

@@ -338,3 +338,13 @@ def test_what_statistics_and_parents_say_beside_our_fields_is_kept() -> None:
         "parent": {**parent, "root": {"job": {"namespace": "a", "name": "r", "facets": {"tags": {}}}}}
     }
     assert "parent" in orjson.loads(converted(given).facets or b"{}")["run"]
+
+
+def test_what_others_keep_until_told_otherwise_is_said_to_be_deleted() -> None:
+    gone = {"owners": [{"name": "me"}], "_deleted": True}
+    job = {"namespace": "n", "name": "j", "facets": {"ownership": gone, "custom": gone}}
+    event = converted(document(job=job, outputs=[{"namespace": "n", "name": "d", "facets": {"tags": gone}}]))
+    assert orjson.loads(event.facets or b"") == {
+        "job": {"ownership": {"_deleted": True}},
+        "outputs": [{"namespace": "n", "name": "d", "facets": {"tags": {"_deleted": True}}}],
+    }

@@ -41,6 +41,8 @@ class JobFacts:
     emitter: str = ""
     parent_of_runs: bool = False
     last_complete_us: int = 0
+    stated_owner: str = ""
+    """As of a dataset."""
 
 
 @dataclass(frozen=True, slots=True)

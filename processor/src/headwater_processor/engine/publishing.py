@@ -149,7 +149,7 @@ class Drain:
                     continue
                 kind = name[:1]
                 due = now
-                if kind == b"f":
+                if kind in (b"f", b"b"):
                     due = published.get(name, -1e9) + fresh_s
                 elif kind == b"r":
                     due = published.get(_limit_key(name), -1e9) + runs_s
@@ -291,7 +291,7 @@ class Drain:
             for name in names:
                 waiting.pop(name, None)
                 kind = name[:1]
-                if kind == b"f":
+                if kind in (b"f", b"b"):
                     published[name] = now
                 elif kind == b"r":
                     published[_limit_key(name)] = now

@@ -94,7 +94,7 @@ class StateReader:
                     (dataset.present or not present_only)
                     and (namespace is None or dataset.name.namespace == namespace)
                     and (states is None or dataset.state in states)
-                    and (owner is None or dataset.owner == owner)
+                    and (owner is None or dataset.owner == owner or owner in dataset.about.owners)
                     and (not unlinked or dataset.unlinked)
                 ):
                     yield dataset
