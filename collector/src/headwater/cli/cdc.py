@@ -26,6 +26,8 @@ from headwater.cdc.wire import no_registry
 from headwater.cli.context import invocation
 from headwater.cli.output import emit_json, emit_json_line, emit_rows, note
 from headwater.cli.producing import Producing
+from headwater.doors.clusters import ClusterBook
+from headwater.doors.rules import NameRules
 from headwater.errors import DeliveryError, EventError
 from headwater.eventjson import to_json
 from headwater.runtime.errors import UsageError
@@ -107,6 +109,8 @@ class _Session:
     servers: Servers
     watcher: Watcher
     reader: Reader | None
+    names: NameRules
+    book: ClusterBook
     dry_run: bool
 
     def watch(self, stop: threading.Event, *, once: bool) -> None:
@@ -131,11 +135,15 @@ class _Session:
 
     def _look(self, *, once: bool) -> Look:
         look = self.watcher.look(self.servers, _now_ms())
-        look.events = _usable(look.events, look.refused)
+        self.book.learn(look.cluster)
+        look.events = self._named(look.events, look.refused)
         _deliver(self.settings, look.events, dry_run=self.dry_run)
         self.watcher.confirm(look)
         _tell(self.context, look, once=once, dry_run=self.dry_run)
         return look
+
+    def _named(self, events: Sequence[LineageEvent], refused: Counter[str]) -> list[LineageEvent]:
+        return [self.names.apply(event) for event in _usable(events, refused)]
 
     def _read(self, reader: Reader, look: Look, stop: threading.Event, until_s: float, *, once: bool) -> None:
         """Read until the next look is due; once: to the ends that there are."""
@@ -146,7 +154,7 @@ class _Session:
         while not done and not stop.is_set():
             reader.read(look.servers, _SAY_EVERY_S if once else min(_SAY_EVERY_S, until_s - time.monotonic()))
             events, refused = reader.say(_now_ms())
-            events = _usable(events, refused)
+            events = self._named(events, refused)
             _deliver(self.settings, events, dry_run=self.dry_run)
             if not self.dry_run:
                 reader.confirm()
@@ -176,7 +184,8 @@ def _session(context: click.Context, settings: Settings, told: CdcSettings, *, d
         interval_ms=told.interval_ms,
     )
     try:
-        yield _Session(context, settings, told, servers, watcher, reader, dry_run)
+        book = ClusterBook()
+        yield _Session(context, settings, told, servers, watcher, reader, settings.doors.rules(book), book, dry_run)
     finally:
         if reader is not None:
             reader.close()

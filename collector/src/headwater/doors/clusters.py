@@ -48,6 +48,10 @@ class Clusters:
         found = {id_ for server in namespace[len(KAFKA) :].split(",") for id_ in self.claims.get(server, ())}
         return found.pop() if len(found) == 1 else ""
 
+    def addresses_of(self, cluster_id: str) -> frozenset[str]:
+        """The addresses that this cluster alone claims."""
+        return frozenset(address for address, ids in self.claims.items() if cluster_id and ids == {cluster_id})
+
     def with_added(self, cluster: Cluster) -> Clusters:
         """These and one more, or more addresses of it."""
         added = {address: self.claims.get(address, frozenset()) | {cluster.id} for address in cluster.addresses}

@@ -83,6 +83,11 @@ class Floods(Generic[T]):
         if kept is not None:
             self._bytes -= kept.size
 
+    def owe(self, event: T) -> None:
+        """A heartbeat that did not arrive: it is due again. As many are kept as there may be different ones."""
+        if len(self._owed) < self._most:
+            self._owed.append(event)
+
     def due(self, now_ms: int) -> list[T]:
         """Heartbeats of what was held back for the interval. To be asked for about as often."""
         found, self._owed = self._owed, []

@@ -4,7 +4,7 @@
 |---|---|---|
 | `partition` | the last folders | `orders/dt=2026-11-26/hour=05` → `orders`; BigQuery's `orders$20261126` → `orders` |
 | | folders before others | `year=2026/month=11/a.csv` → `year={year}/month={month}/a.csv` |
-| `part_file` | the last of a path | `orders/part-00003-….parquet`, `orders/_SUCCESS`, Connect's `orders/orders+0+0000000042.json` → `orders` |
+| `part_file` | the last of a path | `orders/part-00003-….parquet`, `orders/_SUCCESS`, Connect's `orders/a+0+0000000042.json` → `orders` |
 | `date` | the last folders | `orders/2026-11-26`, `orders/2026/11/26/13`, `orders/20261126` → `orders` |
 | | anywhere else | `logs-2026.11.26` → `logs-{date}`, `in/2026/11/26/a.csv` → `in/{date}/a.csv` |
 | `month` | as `date` | `orders/2026/11` → `orders`, `logs-2026.11` → `logs-{month}`, `logs-2026-W48` → `logs-{week}` |

@@ -7,12 +7,13 @@ while somebody asks it something.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from headwater.doors.clusters import ClusterBook, cluster_of
+from headwater.doors.clusters import KAFKA, ClusterBook, cluster_of
 from headwater.masking import error_text
 
 log = logging.getLogger(__name__)
@@ -23,14 +24,18 @@ PROCESS: Final = ClusterBook()
 _ASK_S: Final = 10.0
 _PAUSES_S: Final = (1.0, 5.0, 30.0, 120.0, 600.0)
 _PASSED_ON: Final = ("bootstrap.servers", "broker.", "client.dns.lookup", "sasl.", "security.", "socket.", "ssl.")
-_asked: set[str] = set()
+_MORE_THAN_SETTINGS: Final = frozenset({"OAUTHBEARER", "GSSAPI"})
+_asked: set[tuple[str, str]] = set()
 _lock = threading.Lock()
 
 
-def learn_in_background(settings: Mapping[str, Any], book: ClusterBook = PROCESS) -> None:  # Any: librdkafka's settings
+def learn_in_background(
+    settings: Mapping[str, Any], book: ClusterBook = PROCESS, *, also: str = ""
+) -> None:  # Any: librdkafka's settings
     """Find out which cluster the settings lead to; each bootstrap string is asked once a process. Raises nothing.
 
-    What needs a callback of the application's to log in (OAUTHBEARER) is not asked.
+    `also`: another namespace (`kafka://shop`) that the cluster is called by on purpose. Where it takes more than settings to log
+    in (a token by a callback, a ticket), nobody is asked.
     """
     servers = str(settings.get("bootstrap.servers") or settings.get("metadata.broker.list") or "")
     told = {
@@ -40,25 +45,38 @@ def learn_in_background(settings: Mapping[str, Any], book: ClusterBook = PROCESS
     }
     mechanism = str(told.get("sasl.mechanisms") or told.get("sasl.mechanism") or "").upper()
     with _lock:
-        if not servers or mechanism == "OAUTHBEARER" or servers in _asked:
+        if not servers or mechanism in _MORE_THAN_SETTINGS or (servers, also) in _asked:
             return
-        _asked.add(servers)
+        _asked.add((servers, also))
     config = {**told, "bootstrap.servers": servers, "client.id": "headwater-names", "log_level": 0}
     try:
-        threading.Thread(target=_ask, args=(config, book), name="headwater-names", daemon=True).start()
+        threading.Thread(target=_ask, args=(config, book, also), name="headwater-names", daemon=True).start()
     except RuntimeError:  # the interpreter is ending
         return
 
 
-def _ask(config: dict[str, Any], book: ClusterBook) -> None:
+def _ask(config: dict[str, Any], book: ClusterBook, also: str) -> None:
+    named = config["bootstrap.servers"] + (f",{also[len(KAFKA) :]}" if also.startswith(KAFKA) else "")
     from confluent_kafka.admin import AdminClient
 
     for pause_s in _PAUSES_S:
         try:
             found = AdminClient(config).describe_cluster(request_timeout=_ASK_S).result(_ASK_S + 1)
             brokers = [(node.host, node.port) for node in found.nodes]
-            book.learn(cluster_of(found.cluster_id, brokers, config["bootstrap.servers"], loopback=True))
+            book.learn(cluster_of(found.cluster_id, brokers, named, loopback=True))
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the job goes on without this
             log.debug("which cluster %s is cannot be learned now: %s", config["bootstrap.servers"], error_text(error))
         time.sleep(pause_s)
+
+
+def _in_child() -> None:
+    """What was learned stays; who was about to learn is not there, and locks may be held by nobody."""
+    global _lock
+    _lock = threading.Lock()
+    _asked.clear()
+    PROCESS.in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

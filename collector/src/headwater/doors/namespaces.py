@@ -10,7 +10,7 @@ patterns the longest. What a rule gives is final: no rule changes it further, an
 | namespace | becomes | |
 |---|---|---|
 | of a job: `shop` | `staging+shop` | people choose it, and choose the same in both |
-| `postgres://db:5432`, `k8s://shop`, `redis://10.0.0.7` | `postgres://staging+db:5432` … | a host without a domain, or with a private one |
+| `postgres://db:5432`, `k8s://shop`, `redis://10.0.0.7` | `postgres://staging+db:5432` … | a host with a private name |
 | `kafka://b1:9092,b2:9092` | `kafka://staging+b1:9092,staging+b2:9092` | each such host of a list |
 | `postgres://orders.db.acme.com`, `mysql://8.8.8.8` | as they are | the same host from everywhere |
 | `s3://lake`, `snowflake://acme`, `kafka-cluster://…` | as they are | no hosts, but names that are the same everywhere |
@@ -63,11 +63,6 @@ class Namespaces:
         self._patterns = [(_pattern(known), given[known]) for known in patterns]
         self._targets = frozenset(given.values())
         self._check(given)
-
-    @property
-    def changes_nothing(self) -> bool:
-        """Whether there is neither a rule nor an environment."""
-        return not (self._exact or self._patterns or self._prefix)
 
     def of_dataset(self, namespace: str) -> str:
         """A dataset's namespace, canonical already."""

@@ -15,17 +15,19 @@ Names repeat: each is worked out once and then looked up, until what is known of
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import orjson
 
 from headwater.doors.clusters import ClusterBook, Clusters
-from headwater.doors.folding import Folding
+from headwater.doors.folding import DEFAULT_RULES, RULES, Folding
 from headwater.doors.namespaces import Namespaces
+from headwater.errors import ConfigError
 from headwater_schemas.events import NIL_UUID, DatasetUse, DirectEdge, Lifecycle, LineageEvent, Name
 from headwater_schemas.naming import canonical_dataset, kafka_cluster_topic
 
@@ -111,11 +113,12 @@ class NameRules:
         uses = (*event.inputs, *event.outputs)
         found = [self._dataset(view, use.namespace, use.name) for use in uses]
         if (
-            job is event.job
+            job == event.job
             and all(each.same for each in found)
-            and not (event.edges or event.parent_job or event.root_job)
+            and not event.edges
             and not any(use.aliases or use.previous for use in uses)
-            and (not event.emitter or self.namespaces.changes_nothing)
+            and all(parent is None or self.job(parent) == parent for parent in (event.parent_job, event.root_job))
+            and (not event.emitter or self.namespaces.of_emitter(event.emitter) == event.emitter)
         ):
             return event
         return self._renamed(view, event, job, found)
@@ -151,8 +154,10 @@ class NameRules:
         for use, each in zip(uses, found, strict=True):
             told.dataset(Name(use.namespace, use.name), each.name)
             changed = self._use(view, use, each)
-            if drops and changed.lifecycle is Lifecycle.DROP and each.is_part:
-                continue
+            if changed.lifecycle is Lifecycle.DROP and each.is_part:
+                if drops:
+                    continue
+                changed = replace(changed, lifecycle=Lifecycle.ALTER)
             known = merged.get(each.name)
             merged[each.name] = changed if known is None else merged_use(known, changed)
         return tuple(merged.values())
@@ -224,6 +229,38 @@ class NameRules:
         return self._keep is not None and self._keep.match(str(name)) is not None
 
 
+def rules_of(
+    *,
+    environment: str = "",
+    namespaces: Mapping[str, str] | None = None,
+    fold: Collection[str] = DEFAULT_RULES,
+    fold_off: Collection[str] = (),
+    keep: Collection[str] = (),
+    book: ClusterBook | None = None,
+) -> NameRules:
+    """The rules that settings describe (`doors.*`).
+
+    Args:
+        fold: rules of `folding.RULES`; `fold_off`: those of them that are not used.
+
+    Raises:
+        ConfigError: there is no such rule, or those for namespaces contradict each other.
+    """
+    for rule in (*fold, *fold_off):
+        if rule not in RULES:
+            near = difflib.get_close_matches(rule, RULES, n=1)
+            raise ConfigError(
+                f"doors.fold has no rule {rule!r}",
+                remedy=f"did you mean {near[0]}?" if near else f"known are {', '.join(RULES)}",
+            )
+    return NameRules(
+        namespaces=Namespaces(namespaces, environment),
+        folding=Folding(frozenset(fold) - frozenset(fold_off)),
+        keep=keep,
+        book=book,
+    )
+
+
 def merged_use(one: DatasetUse, other: DatasetUse) -> DatasetUse:
     """Two uses of one dataset in one event as one."""
     changed = other.lifecycle is not Lifecycle.NONE
@@ -279,11 +316,10 @@ class _Told:
             for entry in document[role] if isinstance(document.get(role), list) else ():
                 self._rename(entry)
         role = "run" if event.run_id != NIL_UUID else "job"
-        if event.job.name:
-            facets = document.setdefault(role, {})
-            facets[FACET] = self._with_earlier(facets.get(FACET))
-        else:
+        if not event.job.name:
             self._add_to_dataset(document)
+        elif isinstance(facets := document.setdefault(role, {}), dict):
+            facets.setdefault(FACET, self._said())  # a door before this one knew what was said first
         return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 
     def _rename(self, entry: object) -> None:
@@ -302,10 +338,6 @@ class _Told:
                 entry.setdefault("facets", {})[FACET] = self._said()
                 return
         entries.append({"namespace": kept.namespace, "name": kept.name, "facets": {FACET: self._said()}})
-
-    def _with_earlier(self, earlier: object) -> object:
-        """A door before this one has told already, and knew what was said first."""
-        return self._said() if not isinstance(earlier, dict) else earlier
 
     def _said(self) -> dict[str, object]:
         facet: dict[str, object] = {}
