@@ -60,8 +60,8 @@ class Emitter:
         capacity: events held while the transport is slow; beyond it `on_full` decides: `drop_newest`, `drop_oldest`.
         runtime: where the job lives; found out from the environment if not given.
         origin: parent run and trace of the runs; found out from the environment if not given.
-        identity: who speaks, stable over restarts and versions; if not given `sdk:<namespace>/<job>`, of the job given here, else of
-            the job of each event.
+        identity: who speaks, stable over restarts and versions; if not given `sdk:<namespace>/<job>`, of the job given here, or of
+            each event.
         strict: raise `EventError` and `BufferFull` instead of only counting. For tests.
         clock_us: the time stamped on events that bring none.
         on_sigterm: `flush` delivers (or spools) before SIGTERM ends the process or reaches the job's own handler, see

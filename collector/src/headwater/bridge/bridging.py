@@ -4,8 +4,8 @@ A batch of records is converted and produced while the ones before it are under 
 acknowledged everything up to it. What fails is sent again until it arrives, so a broker that is away stops the bridge and loses
 nothing. A record that is read twice becomes the same event, with the same id.
 
-Of a flood of equal events one goes on, and now and then a heartbeat (`headwater.doors.floods`). What is held back is committed behind
-the one that stands for it: batches are committed in their order.
+Of a flood of equal events one goes on, and now and then a heartbeat (`headwater.doors.floods`). What is held back is committed
+behind the one that stands for it: batches are committed in their order.
 """
 
 from __future__ import annotations
@@ -312,8 +312,8 @@ class Bridge:
         self._forget(partitions)
 
     def _forget(self, partitions: list[TopicPartition]) -> None:
-        """What is still under way of them is committed by nobody: their next owner reads it again. So does, if they come back to us,
-        what a flood's first record stood for: it goes on anew."""
+        """What is still under way of them is committed by nobody: their next owner reads it again. If they come back to us, the
+        first of a flood goes on anew."""
         self.floods.drain()
         gone = {(each.topic, each.partition) for each in partitions}
         self.assigned -= {each.partition for each in partitions}

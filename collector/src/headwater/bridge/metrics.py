@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from headwater.bridge.bridging import Bridge
 
 CATALOGUE: Final[tuple[Spec, ...]] = (
-    Spec("headwater_bridge_records", "counter", "Records by outcome: converted, coalesced, heartbeat, acknowledged, lost_before, or why dead.",
+    Spec("headwater_bridge_records", "counter",
+         "Records by outcome: converted, coalesced, heartbeat, acknowledged, lost_before, or why dead.",
          "not_json, not_openlineage, empty: `headwater tail deadletter` shows them. lost_before: deleted before they were read,"
-         " the topic's retention is too short or the bridge was away too long. coalesced: of the converted, those that a connector of"
-         " Debezium repeats for each record; a heartbeat a minute goes on.", ("outcome",)),
+         " the topic's retention is too short or the bridge was away too long."
+         " coalesced: of the converted, those that a connector of Debezium repeats for each record; a heartbeat a minute goes on.",
+         ("outcome",)),
     Spec("headwater_bridge_left_out_datasets", "counter", "Datasets of Debezium's events that were left out.",
          "unknown_server: tell cdc.sources or cdc.kafka_namespace where it is. internal_topic: the connector's own.", ("reason",)),
     Spec("headwater_bridge_under_way", "gauge", "Records that Kafka has not acknowledged.",

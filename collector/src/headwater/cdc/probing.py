@@ -92,7 +92,7 @@ class Probe:
         return {name: sorted(topic.partitions) for name, topic in self._told.topics.items() if topic.error is None}
 
     def cluster(self, also: str = "") -> Cluster | None:
-        """Which cluster it is that told of the topics last; None where its id says nothing. `also`: other servers that it is named by."""
+        """The cluster that told of its topics last; None where its id says nothing. `also`: other servers that it is named by."""
         return told_cluster(self._told, f"{self.servers},{also}", loopback=True)
 
     def moved(self, places: Iterable[Place], known: Mapping[Place, int]) -> list[Moved]:

@@ -4,7 +4,7 @@
 |---|---|---|
 | `partition` | the last folders | `orders/dt=2026-11-26/hour=05` → `orders`; BigQuery's `orders$20261126` → `orders` |
 | | folders before others | `year=2026/month=11/a.csv` → `year={year}/month={month}/a.csv` |
-| `part_file` | the last of a path | `orders/part-00003-….parquet`, `orders/_SUCCESS`, Connect's `orders/a+0+0000000042.json` → `orders` |
+| `part_file` | the last of a path | `orders/part-00003-….parquet`, `orders/_SUCCESS`, `orders/a+0+0000000042.json` → `orders` |
 | `date` | the last folders | `orders/2026-11-26`, `orders/2026/11/26/13`, `orders/20261126` → `orders` |
 | | anywhere else | `logs-2026.11.26` → `logs-{date}`, `in/2026/11/26/a.csv` → `in/{date}/a.csv` |
 | `month` | as `date` | `orders/2026/11` → `orders`, `logs-2026.11` → `logs-{month}`, `logs-2026-W48` → `logs-{week}` |
@@ -50,11 +50,14 @@ _H, _S = r"(?:[01]\d|2[0-3])", r"[0-5]\d"
 _MONTHS_YEAR: Final = r"20(?:1[3-9]|[2-9]\d)"
 _DAY: Final = rf"(?P<day>{_Y}(?P<dash>[-_.]){_M}(?P=dash){_D}|{_Y}{_M}{_D})"
 _DAY_LAST: Final = rf"(?:{_D}(?P<dot>[-.]){_M}|{_M}(?P<minus>-){_D})(?:(?P=dot)|(?P=minus)){_Y}"
-_COLON: Final = r"(?::|%3A|[-_.h])?"
-_CLOCK: Final = rf"{_H}{_COLON}{_S}(?:{_COLON}{_S}(?:[.,]?\d{{1,9}})?)?(?:Z|(?:[+-]|%2B){_H}:?{_S})?"
+_FRACTION: Final = r"(?:[.,]?\d{1,9})?"
+_CLOCK: Final = rf"{_H}(?:(?P<colon>:|%3A|[-_.h]){_S}(?:(?P=colon){_S}{_FRACTION})?|{_S}(?:{_S}{_FRACTION})?)"
+_ZONE: Final = rf"(?:Z|(?:[+-]|%2B){_H}:?{_S})?"
+_NO_DAY: Final = r"(?!\d{4}[-_.]?\d\d[-_.]?\d\d(?!\d))"  # from one day to another is no time
 
 _TIME: Final = re.compile(
-    rf"{_A}{_DAY}(?:(?:T|__?|-| |%20){_CLOCK}|[T-]{_H}|(?<=\d{{8}}){_H}{_S}(?:{_S}(?:\d{{3}})?)?){_Z}", re.IGNORECASE
+    rf"{_A}{_DAY}(?:(?:T|__?|-| |%20){_NO_DAY}{_CLOCK}|[T-]{_H}|(?<=\d{{8}}){_H}{_S}(?:{_S}(?:\d{{3}})?)?){_ZONE}{_Z}",
+    re.IGNORECASE,
 )
 _DATE: Final = re.compile(rf"{_A}{_DAY}{_Z}")
 _DATE_BACKWARDS: Final = re.compile(rf"{_A}{_DAY_LAST}{_Z}")

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 PROCESS: Final = ClusterBook()
 """What this process has learned from its own Kafka clients."""
 
-_ASK_S: Final = 10.0
+_ASK_S: Final = 5.0
 _PAUSES_S: Final = (1.0, 5.0, 30.0, 120.0, 600.0)
 _PASSED_ON: Final = ("bootstrap.servers", "broker.", "client.dns.lookup", "sasl.", "security.", "socket.", "ssl.")
 _MORE_THAN_SETTINGS: Final = frozenset({"OAUTHBEARER", "GSSAPI"})
@@ -56,18 +56,31 @@ def learn_in_background(
 
 
 def _ask(config: dict[str, Any], book: ClusterBook, also: str) -> None:
-    named = config["bootstrap.servers"] + (f",{also[len(KAFKA) :]}" if also.startswith(KAFKA) else "")
-    from confluent_kafka.admin import AdminClient
-
+    servers = config["bootstrap.servers"]
+    named = f"{servers},{also[len(KAFKA) :]}" if also.startswith(KAFKA) else servers
     for pause_s in _PAUSES_S:
         try:
-            found = AdminClient(config).describe_cluster(request_timeout=_ASK_S).result(_ASK_S + 1)
-            brokers = [(node.host, node.port) for node in found.nodes]
-            book.learn(cluster_of(found.cluster_id, brokers, named, loopback=True))
-            return
+            cluster_id, brokers = _told(config)
         except Exception as error:  # noqa: BLE001 - whatever it is, the job goes on without this
-            log.debug("which cluster %s is cannot be learned now: %s", config["bootstrap.servers"], error_text(error))
-        time.sleep(pause_s)
+            log.debug("which cluster %s is cannot be learned now: %s", servers, error_text(error))
+            time.sleep(pause_s)
+        else:
+            book.learn(cluster_of(cluster_id, brokers, named, loopback=True))
+            return
+
+
+def _told(config: dict[str, Any]) -> tuple[str | None, list[tuple[str, int]]]:
+    """Id and brokers of a cluster; where it has no controller to ask, from the metadata of all topics."""
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    admin = AdminClient(config)
+    try:
+        found = admin.describe_cluster(request_timeout=_ASK_S).result(_ASK_S + 1)
+        return found.cluster_id, [(node.host, node.port) for node in found.nodes]
+    except KafkaException:
+        told = admin.list_topics(timeout=_ASK_S)
+        return told.cluster_id, [(broker.host, broker.port) for broker in told.brokers.values()]
 
 
 def _in_child() -> None:

@@ -137,7 +137,7 @@ async def _beat(gateway: Gateway) -> None:
 
 
 async def _ask(gateway: Gateway, access: Access, settings: Settings, book: ClusterBook) -> None:
-    """Whether Kafka answers and has the topic, now and then: readiness must not wait for the first event. And which cluster it is."""
+    """Whether Kafka answers and has the topic, and which cluster it is, now and then: readiness must not wait for an event."""
     before = gateway.reachable
     while True:
         asked_at = time.monotonic()

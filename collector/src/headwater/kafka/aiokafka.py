@@ -286,7 +286,7 @@ def _servers(settings: dict[str, Any]) -> str:
 
 
 def _librdkafkas(settings: dict[str, Any]) -> dict[str, Any] | None:
-    """How librdkafka would be told the way to the same cluster; None where TLS is an object of Python's, or tokens come by a call."""
+    """How librdkafka is told the way to the same cluster; None where TLS is an object of Python's, or tokens come by a call."""
     if settings.get("ssl_context") is not None or settings.get("sasl_oauth_token_provider") is not None:
         return None
     names = {

@@ -39,7 +39,7 @@ WORDS: Final[Mapping[str, str]] = {
     "cdc.kafka_namespace": "What their cluster is called as a dataset's namespace; if empty, kafka:// and its brokers.",
     "cdc.interval_ms": "How often `headwater cdc` looks.",
     "doors.environment": "staging, …: marks namespaces that mean something else in another environment; empty: none is marked.",
-    "doors.namespaces": "Other names for namespaces: a table FROM = TO in a file, FROM=TO FROM=TO elsewhere; * in FROM is anything.",
+    "doors.namespaces": "Other names for namespaces: a table FROM = TO in a file, FROM=TO FROM=TO elsewhere; * is anything.",
     "doors.fold": "Which parts of names that change with the day or run are folded: rules of headwater.doors.folding.",
     "doors.fold_off": "Which of these are not.",
     "doors.keep": "Patterns (s3://lake/census_*) of datasets and jobs whose names are not folded.",
