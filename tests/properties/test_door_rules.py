@@ -17,23 +17,19 @@ from headwater_schemas.events import DatasetUse, DirectEdge, EventType, Lifecycl
 
 UUID = "5f0f1c0e-6a77-5a39-9f6e-3d0d6b1f7c11"
 PIECES = st.sampled_from(
-    ["2026", "11", "26", "2026-11-26", "20261126", "2026/11/26", "13", "T130000Z", "2026-11", "202611", "dt=", "=", "/", "//"]
-    + ["_", "-", ".", "+", "orders", "tmp", "tenant", "part-00001", "_SUCCESS", UUID, UUID.replace("-", "_"), UUID.replace("-", "")]
-    + ["1764163200000", "application_1764163200000_0042", "{date}", "{", "}", ".csv", "year=2026", "6d9c7b5f84-n7rgn", "W48", "$"]
-)  # fmt: skip
+    [
+        *("2026", "11", "26", "2026-11-26", "20261126", "2026/11/26", "13", "T130000Z", "2026-11", "202611", "W48"),
+        *("_", "-", ".", "+", "/", "//", "=", "{", "}", "$", "dt=", "year=2026", "{date}", ".csv"),
+        *("orders", "tmp", "tenant", "part-00001", "_SUCCESS", "1764163200000", "application_1764163200000_0042"),
+        *(UUID, UUID.replace("-", "_"), UUID.replace("-", ""), "6d9c7b5f84-n7rgn"),
+    ]
+)
 NAMES = st.lists(PIECES, min_size=1, max_size=9).map("".join) | st.text(min_size=1, max_size=20)
 NAMESPACES = st.sampled_from(
     [
-        "s3://lake",
-        "kafka://b1:9092",
-        "kafka://B2,b1:9092",
-        "postgresql://db:5432",
-        "bigquery",
-        "file",
-        "shop",
-        "k8s://shop",
+        *("s3://lake", "kafka://b1:9092", "kafka://B2,b1:9092", "postgresql://db:5432", "bigquery", "file", "shop"),
+        *("k8s://shop", "postgres://staging+db:5432", "staging+shop", "https://api.acme.com/x", "a://b"),
     ]
-    + ["postgres://staging+db:5432", "staging+shop", "https://api.acme.com/x", "a://b"]
 )
 FOLDINGS = st.lists(st.sampled_from(RULES), unique=True).map(Folding)
 

@@ -107,7 +107,8 @@ class Emitter:
             runtime, origin = runtime or Runtime(), origin or Origin()
         self._runtime = kubernetes.runtime_facts(os.environ) if runtime is None else runtime
         self.origin = read_origin(os.environ) if origin is None else origin
-        self._identity = identity or _identity(self.job, self._runtime)
+        kept = self.job if self.job is None or rules is None else rules.job(self.job)
+        self._identity = identity or _identity(kept, self._runtime)
         self._strict = strict
         self.switched_off = transport is None
         self.clock_us = clock_us
