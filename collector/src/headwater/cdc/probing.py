@@ -16,11 +16,14 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import ListOffsetsResultInfo, OffsetSpec
+from confluent_kafka.admin._metadata import ClusterMetadata
 
 from headwater.cdc.envelopes import Refused, Tombstone
 from headwater.cdc.statements import End
 from headwater.cdc.wire import Schemas, read
+from headwater.doors.clusters import Cluster
 from headwater.errors import BrokerUnavailable
+from headwater.runtime.doors import told_cluster
 from headwater.runtime.kafka import client_config, translate
 from headwater.runtime.models import KafkaSettings
 from headwater.runtime.offsets import Place, list_offsets
@@ -72,6 +75,7 @@ class Probe:
             self._consumer = Consumer({**config, **reading})
         except KafkaException as error:
             raise translate(error, self.servers) from error
+        self._told = ClusterMetadata()
         self.passed_over = 0
         """How often a partition could not be asked for."""
         self.timestamps_told = True
@@ -80,18 +84,14 @@ class Probe:
     def topics(self) -> Mapping[str, Sequence[int]]:
         """The topics that there are, with their partitions. Raises DeliveryError: Kafka cannot be reached."""
         try:
-            found = self._consumer.list_topics(timeout=_TIMEOUT_S).topics
+            self._told = self._consumer.list_topics(timeout=_TIMEOUT_S)
         except KafkaException as error:
             raise translate(error, self.servers) from error
-        return {name: sorted(topic.partitions) for name, topic in found.items() if topic.error is None}
+        return {name: sorted(topic.partitions) for name, topic in self._told.topics.items() if topic.error is None}
 
-    def brokers(self) -> frozenset[str]:
-        """The addresses under which the brokers say that they are reached. Raises as `topics`."""
-        try:
-            found = self._consumer.list_topics(timeout=_TIMEOUT_S).brokers.values()
-        except KafkaException as error:
-            raise translate(error, self.servers) from error
-        return frozenset(f"{broker.host}:{broker.port}".lower() for broker in found)
+    def cluster(self, also: str = "") -> Cluster | None:
+        """The cluster that told of its topics last; None where its id says nothing. `also`: other servers that it is named by."""
+        return told_cluster(self._told, f"{self.servers},{also}", loopback=True)
 
     def moved(self, places: Iterable[Place], known: Mapping[Place, int]) -> list[Moved]:
         """The partitions that hold records and whose end is not the `known` one. Raises as `topics`."""

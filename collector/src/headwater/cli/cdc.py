@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,9 +23,12 @@ from headwater.cdc.wire import no_registry
 from headwater.cli.context import invocation
 from headwater.cli.output import emit_json, emit_json_line, emit_rows, note
 from headwater.cli.watching import deliver, kafka_at, now_ms, refused_text, time_text, until_signalled, usable
+from headwater.doors.clusters import ClusterBook
+from headwater.doors.rules import NameRules
 from headwater.errors import DeliveryError
 from headwater.runtime.errors import UsageError
 from headwater.runtime.models import CdcSettings, Settings
+from headwater_schemas.events import LineageEvent
 
 _SAY_EVERY_S: Final = 2.0
 _ENDS_WITHIN_S: Final = 120.0
@@ -96,6 +100,8 @@ class _Session:
     servers: Servers
     watcher: Watcher
     reader: Reader | None
+    names: NameRules
+    book: ClusterBook
     dry_run: bool
 
     def watch(self, stop: threading.Event, *, once: bool) -> None:
@@ -120,11 +126,15 @@ class _Session:
 
     def _look(self, *, once: bool) -> Look:
         look = self.watcher.look(self.servers, now_ms())
-        look.events = usable(look.events, look.refused)
+        self.book.learn(look.cluster)
+        look.events = self._named(look.events, look.refused)
         deliver(self.settings, look.events, dry_run=self.dry_run)
         self.watcher.confirm(look)
         _tell(self.context, look, once=once, dry_run=self.dry_run)
         return look
+
+    def _named(self, events: Sequence[LineageEvent], refused: Counter[str]) -> list[LineageEvent]:
+        return [self.names.apply(event) for event in usable(events, refused)]
 
     def _read(self, reader: Reader, look: Look, stop: threading.Event, until_s: float, *, once: bool) -> None:
         """Read until the next look is due; once: to the ends that there are."""
@@ -135,7 +145,7 @@ class _Session:
         while not done and not stop.is_set():
             reader.read(look.servers, _SAY_EVERY_S if once else min(_SAY_EVERY_S, until_s - time.monotonic()))
             events, refused = reader.say(now_ms())
-            events = usable(events, refused)
+            events = self._named(events, refused)
             deliver(self.settings, events, dry_run=self.dry_run)
             if not self.dry_run:
                 reader.confirm()
@@ -167,7 +177,8 @@ def _session(context: click.Context, settings: Settings, told: CdcSettings, *, d
         interval_ms=told.interval_ms,
     )
     try:
-        yield _Session(context, settings, told, servers, watcher, reader, dry_run)
+        book = ClusterBook()
+        yield _Session(context, settings, told, servers, watcher, reader, settings.doors.rules(book), book, dry_run)
     finally:
         if reader is not None:
             reader.close()

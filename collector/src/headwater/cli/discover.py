@@ -20,6 +20,8 @@ from headwater.discover.asking import Asking
 from headwater.discover.following import Saying
 from headwater.discover.orphans import GroupRow, TopicRow
 from headwater.discover.service import Discoverer, Look, groups_of, namespace_of, topics_of
+from headwater.doors.clusters import ClusterBook, cluster_of
+from headwater.doors.rules import NameRules
 from headwater.errors import DeliveryError
 from headwater.runtime.models import DiscoverSettings, Settings
 
@@ -93,7 +95,10 @@ def discover(
         repeat_ms=told.repeat_ms,
         window=told.window,
     )
-    session = _Session(context, settings, discoverer, dry_run=dry_run)
+    book = ClusterBook()
+    session = _Session(
+        context, settings, discoverer, settings.doors.rules(book), book, kafka.bootstrap_servers, dry_run
+    )
     with until_signalled() as stop:
         if once:
             session.once(orphans=orphans)
@@ -109,6 +114,9 @@ class _Session:
     context: click.Context
     settings: Settings
     discoverer: Discoverer
+    names: NameRules
+    book: ClusterBook
+    servers: str
     dry_run: bool
 
     def once(self, *, orphans: bool) -> None:
@@ -137,7 +145,9 @@ class _Session:
 
     def _look(self, *, whole: bool = False) -> Look:
         look = self.discoverer.look(now_ms(), whole=whole)
-        look.events = usable(look.events, look.refused)
+        brokers = [(host, int(port)) for host, _, port in (each.rpartition(":") for each in look.seen.brokers)]
+        self.book.learn(cluster_of(look.seen.cluster_id, brokers, self.servers, loopback=True))
+        look.events = [self.names.apply(event) for event in usable(look.events, look.refused)]
         deliver(self.settings, look.events, dry_run=self.dry_run)
         self.discoverer.confirm(look)
         return look

@@ -20,6 +20,7 @@ from headwater.runtime.redis import translate as redis_error
 from headwater_processor.local.doctor.findings import Finding, Level, findings
 from headwater_processor.local.doctor.of_doors import DoorsDoctor
 from headwater_processor.local.doctor.of_kafka import KafkaDoctor
+from headwater_processor.local.doctor.of_names import names_check
 from headwater_processor.local.doctor.of_redis import RedisDoctor
 from headwater_processor.local.doctor.of_state import StateDoctor
 
@@ -55,6 +56,7 @@ def doctor(context: click.Context, /, production: bool, fail: bool, timeout: flo
     checks = [*kafka.checks(), *redis.checks(), *StateDoctor(settings, timeout / 2).checks()]
     checks += DoorsDoctor(settings, timeout / 2).checks()
     made = []
+    checks.append(names_check(settings.doors))
     for finding in findings(checks, timeout, lambda error: _translated(error, settings)):
         made.append(finding)
         if not told.wants_json:
