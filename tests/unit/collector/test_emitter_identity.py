@@ -21,8 +21,7 @@ def said(
 ) -> LineageEvent:
     """What an emitter makes of one run's START; `environ`: as its settings come from the environment."""
     given = {"HEADWATER_TRANSPORT": "memory", **(environ or {})}
-    options = {} if runtime is None else {"runtime": runtime}
-    with Emitter.from_env(given, **options) as emitter:
+    with Emitter.from_env(given) if runtime is None else Emitter.from_env(given, runtime=runtime) as emitter:
         with emitter.run(job):
             pass
         emitter.flush()

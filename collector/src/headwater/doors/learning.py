@@ -77,10 +77,10 @@ def _told(config: dict[str, Any]) -> tuple[str | None, list[tuple[str, int]]]:
     admin = AdminClient(config)
     try:
         found = admin.describe_cluster(request_timeout=_ASK_S).result(_ASK_S + 1)
-        return found.cluster_id, [(node.host, node.port) for node in found.nodes]
+        return found.cluster_id, [(str(node.host), node.port) for node in found.nodes]
     except KafkaException:
         told = admin.list_topics(timeout=_ASK_S)
-        return told.cluster_id, [(broker.host, broker.port) for broker in told.brokers.values()]
+        return told.cluster_id, [(str(broker.host), broker.port) for broker in told.brokers.values()]
 
 
 def _in_child() -> None:
