@@ -37,6 +37,7 @@ SHORT_HELP: Final = {
     "connect": "Print what to set so that a producer speaks to this installation, and wait for it.",
     "deadletter": "List, show and replay what could not be read.",
     "demo": "Run a whole web shop on this machine, and watch it go wrong.",
+    "discover": "Find consumer groups, what they read and how they do, from Kafka alone.",
     "doctor": "Find what is wrong with an installation, and how to mend it.",
     "emit": "Send events: from OpenLineage files, one by flags, or of a command that it runs.",
     "gateway": "Take OpenLineage events by HTTP.",
