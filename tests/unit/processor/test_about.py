@@ -191,6 +191,10 @@ def test_a_secret_is_masked_before_the_text_is_cut() -> None:
     key = "x" * 300
     sql = f"CREATE USER a IDENTIFIED BY '{key}'; COPY t FROM 's3://b' SECRET_ACCESS_KEY '{key}'"
     assert key[:20] not in of_job(sql={"query": sql}).sql
+    long = f"COPY t FROM 's3://b' {' ' * 3_000} WITH PASSWORD '{'y' * 5_000}'"
+    assert "y" not in of_job(sql={"query": long}).sql
+    assert "y" not in of_job(sql={"query": f'password: "{"y" * 5_000}"'}).sql
+    assert "y" not in of_job(sql={"query": f"{'a ' * 80}postgres://me:{'y' * 500}@db/shop {'a ' * 900}"}).sql
     about = of_dataset(
         dataSource={"uri": "postgres://me:hunter22@db/shop"},
         documentation={"description": "password=hunter22"},

@@ -25,6 +25,7 @@ was known of it goes. Facets that are no JSON, or of another shape than the spec
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -37,8 +38,11 @@ Json = Any
 
 NODE_BYTES: Final = 1024
 """Of all facts of a node: the sum of their bounds."""
-_MASKED_CHARS: Final = 8_192
-"""Of a text that are looked at before it is cut: a secret that begins in what is kept has to end in it."""
+_READ_CHARS: Final = 2_048
+"""Of a text that are looked at, white space and all."""
+_MASKED_CHARS: Final = 1_024
+"""Of what is left of it that is searched for secrets, before it is cut to its bound: a password of a URL that begins in what
+is kept ends in it, and a quote that does not is closed."""
 _DEEPEST: Final = 6
 """Conditions within conditions that are written out."""
 _MOST: Final = 20
@@ -65,35 +69,33 @@ class Stated(NamedTuple):
 
 def stated(facets: bytes) -> list[Stated]:
     """The facts in the facets of an event (`{"run": …, "job": …, "inputs": [{"namespace", "name", "facets"}], …}`)."""
-    if not any(mark in facets for mark in _MARKS):
-        return []
     try:
         document = orjson.loads(facets)
     except orjson.JSONDecodeError:
         return []
     found: list[Stated] = []
     for name, facts, said in _places(document):
-        for tag, fact in facts.items():
-            facet = said.get(fact.facet)
-            if isinstance(facet, dict):
-                text = _text(fact, facet)
+        for key, facet in said.items():
+            known = facts.get(key)
+            if known is not None and isinstance(facet, dict):
+                text = _text(known[1], facet)
                 if text is not None:
-                    found.append(Stated(name, tag, text))
+                    found.append(Stated(name, known[0], text))
     return found
 
 
-def _places(document: Json) -> Iterator[tuple[Name | None, Mapping[bytes, Fact], Mapping[str, Json]]]:
+def _places(document: Json) -> Iterator[tuple[Name | None, Mapping[str, tuple[bytes, Fact]], Mapping[str, Json]]]:
     """Run, job and each dataset: of whom, which facts are to be found there, and the facets."""
     whole = _object(document)
-    yield None, _RUN_FACTS, _object(whole.get("run"))
-    yield None, _OWN_FACTS, _object(whole.get("job"))
+    yield None, _OF_RUNS, _object(whole.get("run"))
+    yield None, _OF_JOBS, _object(whole.get("job"))
     for role in ("inputs", "outputs", "dataset"):
         entries = whole.get(role)
         for entry in entries if isinstance(entries, list) else ():
             given = _object(entry)
             namespace, name = given.get("namespace"), given.get("name")
             if isinstance(namespace, str) and isinstance(name, str):
-                yield Name(namespace, name), DATASET_FACTS, _object(given.get("facets"))
+                yield Name(namespace, name), _OF_DATASETS, _object(given.get("facets"))
 
 
 def _text(fact: Fact, facet: Mapping[str, Json]) -> bytes | None:
@@ -113,7 +115,14 @@ def _text(fact: Fact, facet: Mapping[str, Json]) -> bytes | None:
 
 def _clean(text: str) -> str:
     """One line without secrets."""
-    return mask(" ".join(text[:_MASKED_CHARS].split()))
+    line = " ".join(text[:_READ_CHARS].split())
+    if len(text) > _READ_CHARS or len(line) > _MASKED_CHARS:
+        line = line[:_MASKED_CHARS] + "'\""
+    return _masked(line)
+
+
+_masked: Final = lru_cache(maxsize=2_048)(mask)
+"""Facets often differ by an id of the run alone, and masking costs more than all the rest."""
 
 
 def _cut(text: str, limit_bytes: int) -> bytes:
@@ -293,9 +302,11 @@ _RUN_FACTS: Final[Mapping[bytes, Fact]] = {
 JOB_FACTS: Final[Mapping[bytes, Fact]] = {**_OWN_FACTS, **_RUN_FACTS}
 """What can be said of a job: by itself, and by the last of its runs that said so."""
 FACTS: Final[Mapping[bytes, Fact]] = {**DATASET_FACTS, **JOB_FACTS}
+_OF_DATASETS, _OF_JOBS, _OF_RUNS = (
+    {fact.facet: (tag, fact) for tag, fact in facts.items()} for facts in (DATASET_FACTS, _OWN_FACTS, _RUN_FACTS)
+)
+"""By the name of the facet."""
 TAGS_OF: Final[Mapping[bytes, tuple[bytes, ...]]] = {b"d": tuple(DATASET_FACTS), b"j": tuple(JOB_FACTS)}
 """The bytes of all facts of a kind of node."""
 DATASET_OWNERS: Final = b"O"
 JOB_OWNERS: Final = b"o"
-_MARKS: Final = tuple(sorted({f'"{fact.facet}"'.encode() for fact in FACTS.values()}))
-"""One of them stands in facets that say anything here."""
