@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from tests.integration.test_cdc_probe import read_events
 from tests.support.connect_server import ConnectWorker, PostgresServer
+from tests.support.doors import Door
 from tests.support.processes import wait_until
 from tests.support.services import KafkaService
 from tests.support.workers import HEADWATER, WorkerProcess
@@ -21,9 +23,11 @@ from tests.support.workers import HEADWATER, WorkerProcess
 from headwater.cdc.normalising import Rules, normalise
 from headwater.connect.guides import Wanted, guide
 from headwater.connect.guides.capture import CONFIG_FILE, connector_settings
+from headwater.connect.listening import listening
 from headwater.connect.looking import connect_facts
 from headwater.connect.places import Installation, installation_of
 from headwater.openlineage import Rejected, convert
+from headwater.runtime.models import Settings
 from headwater.runtime.settings import load
 from headwater_schemas.events import EventType, LineageEvent, Name
 
@@ -74,9 +78,13 @@ class Capture:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def place(self) -> Installation:
+    @property
+    def settings(self) -> Settings:
+        return load(environ=self.environment, cwd=self.folder, discover=False).settings
+
+    def place(self, gateway: str = "") -> Installation:
         """The installation as `headwater connect` knows it."""
-        return installation_of(load(environ=self.environment, cwd=self.folder, discover=False).settings)
+        return installation_of(self.settings, gateway=gateway)
 
     def look(self) -> Any:  # Any: as above
         return self.headwater("cdc", "--connect", self.connect.url, "--once")
@@ -237,6 +245,25 @@ def test_what_debezium_says_itself_and_what_the_probe_says_are_one_graph(capture
     }
     assert {edge for event in spoken for edge in event.edges} == set(probed.edges)
     assert b"hunter2" not in b"".join(event.facets or b"" for event in spoken)
+
+
+def test_debezium_speaks_to_the_gateway_with_the_printed_settings(capture: Capture) -> None:
+    capture.headwater("topics", "create", "--partitions", "1")
+    capture.postgres.sql("CREATE TABLE baskets (id int PRIMARY KEY)", "INSERT INTO baskets VALUES (1)")
+    environment = ["--kafka", capture.kafka.bootstrap_servers, "--set", f"topic_prefix={capture.prefix}", "--port", "0"]
+    with Door(capture.folder, "gateway", *environment) as door:
+        place = capture.place(door.url)
+        told = guide("debezium", place, Wanted(ways=("http",)))
+        (file,) = (one.text for one in told.snippets if one.form == "yaml")
+        settings = capture.folder / "by-http.yml"
+        settings.write_text(file)
+        speaking = {"table.include.list": "public.baskets", **connector_settings(place), CONFIG_FILE: str(settings)}
+        job = Name(f"{capture.prefix}web", f"{capture.prefix}web.0")
+        with listening(capture.settings.kafka, f"{capture.prefix}events", "debezium", job) as listener:
+            capture.connect.put("web", capture.config("web", **speaking))
+            heard = listener.wait(time.monotonic() + _WITHIN_S)
+    assert heard is not None
+    assert heard.event.event_type is EventType.START
 
 
 def _version(events: list[LineageEvent]) -> str:

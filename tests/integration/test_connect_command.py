@@ -3,6 +3,7 @@ And where nothing comes, it says why."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,9 @@ class Asked:
 
     def settings(self, *arguments: str) -> list[dict[str, str]]:
         """What is printed, without waiting."""
-        done = subprocess.run(self.command(*arguments, "--no-wait"), capture_output=True, text=True, check=True)
-        found: list[dict[str, str]] = json.loads(done.stdout)["settings"]
+        with redirect_stdout(io.StringIO()) as out:
+            assert run([*self.own, "--output", "json", "connect", *arguments, "--no-wait"]) == 0
+        found: list[dict[str, str]] = json.loads(out.getvalue())["settings"]
         return found
 
     @contextmanager
@@ -82,9 +84,14 @@ class Asked:
             child.kill()
             child.wait()
 
-    def produce(self, role: str, value: bytes) -> None:
+    def waited(self, *arguments: str) -> tuple[int, dict[str, Any]]:
+        """What it says in the end, and its exit code."""
+        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, json.loads(done.stdout)
+
+    def produce(self, role: str, value: bytes, headers: Mapping[str, str] | None = None) -> None:
         producer = Producer({"bootstrap.servers": self.kafka.bootstrap_servers})
-        producer.produce(f"{self.prefix}{role}", value, b"k")
+        producer.produce(f"{self.prefix}{role}", value, b"k", headers=dict(headers or {}))
         assert producer.flush(20) == 0
 
 
@@ -146,13 +153,13 @@ def test_the_real_clients_kafka_transport_as_printed_is_heard_by_the_bridge(aske
 def test_the_printed_job_is_a_program_that_is_heard_with_its_datasets(asked: Asked) -> None:
     given = ["job", "--job", JOB]
     printed = asked.settings(*given)
-    code, variables, pod, *_ = (one["text"] for one in printed if one["form"] != "sh" or "export" in one["text"])
+    text, variables, pod, *_ = (one["text"] for one in printed if one["form"] != "sh" or "export" in one["text"])
     container = yaml.safe_load(pod)["template"]["spec"]["containers"][0]
     assert {one["name"]: one["value"] for one in container["env"] if "value" in one}.items() >= exported(
         variables
     ).items()
     with asked.waiting(*given) as said:
-        program(asked.folder, code, exported(variables))
+        program(asked.folder, text, exported(variables))
     assert (said["code"], said["heard"]["job"]) == (0, JOB)
     assert said["heard"]["emitter"] == f"sdk:{JOB}"
     assert said["heard"]["outputs"] == ["s3://lake/orders/daily"]
@@ -167,7 +174,7 @@ def test_a_client_without_a_token_and_documents_without_a_bridge_are_why_nothing
     tokens = asked.folder / "tokens.yaml"
     tokens.write_text(f"tokens: [{{name: tests, sha256: {hashed('hw_x')}}}]")
     with Door(asked.folder, "gateway", *asked.where, "--port", "0", "--tokens", str(tokens)) as door:
-        with asked.waiting("dbt", "--gateway", door.url, wait="3s") as said:
+        with asked.waiting("dbt", "--gateway", door.url, wait="2s") as said:
             assert door.post(run_event()).status == 401
             asked.produce("openlineage", json.dumps(run_event()).encode())
         assert (said["code"], said["heard"]) == (4, None)
@@ -176,18 +183,24 @@ def test_a_client_without_a_token_and_documents_without_a_bridge_are_why_nothing
         assert any(f"1 document came on {asked.prefix}openlineage, and no bridge" in text for text in texts)
 
 
-def test_what_went_to_the_dead_letters_and_what_is_called_otherwise_is_said(asked: Asked) -> None:
-    with Door(asked.folder, "bridge", *asked.own), asked.waiting("spark", "--via", "kafka", wait="4s") as said:
-        asked.produce("openlineage", b"not json")
-    assert said["code"] == 4
-    assert any("1 dead letter came meanwhile, not_json" in cause["text"] for cause in said["causes"])
+def test_what_goes_to_the_dead_letters_meanwhile_is_said_with_its_reason(asked: Asked) -> None:
+    with asked.waiting("spark", "--via", "kafka", wait="2s") as said:
+        headers = {
+            "__connect.errors.topic": "t",
+            "__connect.errors.exception.message": "no JSON",
+            "headwater.dlq.reason": "not_json",
+        }
+        asked.produce("deadletter", b"not json", headers)
+    assert (said["code"], said["heard"]) == (4, None)
+    assert [cause["text"] for cause in said["causes"]] == ["1 dead letter came meanwhile, not_json: no JSON"]
+
+
+def test_a_job_that_is_called_otherwise_is_named(asked: Asked) -> None:
     variables = exported(asked.settings("job", "--job", "etl/load_orders")[2]["text"])
-    with asked.waiting("job", "--job", JOB, wait="4s") as said:
-        program(asked.folder, "import headwater\nwith headwater.default_emitter().run():\n    pass\n", variables)
-    assert said["code"] == 4
-    assert [cause["text"] for cause in said["causes"] if cause["sure"]] == [
-        "2 events came of other jobs: etl/load_orders"
-    ]
+    program(asked.folder, "import headwater\nwith headwater.default_emitter().run():\n    pass\n", variables)
+    code, said = asked.waited("job", "--job", JOB, "--since", "5m", "--wait", "1s")
+    assert (code, said["heard"], said["others"]) == (4, None, 2)
+    assert [cause["text"] for cause in said["causes"]] == ["2 events came of other jobs: etl/load_orders"]
 
 
 POSTGRES = {"connector.class": "io.debezium.connector.postgresql.PostgresConnector", "database.password": "hunter2"}
