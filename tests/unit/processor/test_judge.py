@@ -10,18 +10,16 @@ import pytest
 from headwater_processor.core.alerts import Machine, State
 from headwater_processor.core.aliases import Candidates
 from headwater_processor.core.freshness import DatasetFacts, merge_class
+from headwater_processor.core.desk import CANDIDATES, INPUTS, Judgement
 from headwater_processor.core.judge import (
     LOOK_FOR_CANDIDATES_US,
     EmitterFacts,
-    Judgement,
-    judge_blind,
     judge_dataset,
     judge_emitter,
     judge_job,
-    judge_partition,
     judge_run_lost,
-    watchdog,
 )
+from headwater_processor.core.judge_domain import judge_blind, judge_partition, watchdog
 from headwater_processor.core.judge_settings import DAY_US, HOUR_US, MINUTE_US, AsOf, JudgeSettings
 from headwater_processor.core.policies import PolicySet, compile_policies
 from headwater_processor.core.unlinked import JobFacts, OpenRun

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from headwater.runtime.metrics import Histogram
 from headwater_processor.adapters.shard_store import ShardStore
-from headwater_processor.core.judge import watchdog
+from headwater_processor.core.judge_domain import watchdog
 from headwater_processor.core.judge_settings import JudgeSettings
 from headwater_processor.core.policies import PolicySet
 from headwater_processor.engine.census import Census
