@@ -41,6 +41,7 @@ class Row:
     last_write_us: int = 0
     idle_through_us: int = 0
     unlinked: str = ""
+    kind: str = ""
     candidates: tuple[str, ...] = ()
     owner: str = ""
     first_seen_us: int = 0
@@ -55,7 +56,7 @@ class Row:
 
     def settle(self) -> None:
         """Work out what follows from the rest; to be called when the judgement or the presence has changed."""
-        self.text = f"{self.name} {self.owner} {self.state} {self.unlinked}".lower()
+        self.text = f"{self.name} {self.owner} {self.state} {self.unlinked} {self.kind}".lower()
         self.written()
 
     def written(self) -> None:
@@ -251,6 +252,7 @@ class Model:
             row.state, row.reason, row.judged_deadline_us = status.state.value, status.reason, status.deadline_us
             row.allowed_us = allowed_age_said(status.reason)
             row.unlinked, row.candidates, row.owner = status.unlinked, status.candidates, status.owner
+            row.kind = status.kind
         row.settle()
 
     def _alert(self, alert: Alert) -> None:
@@ -316,6 +318,7 @@ def _row(dataset: DatasetState) -> Row:
         dataset.last_write_us,
         dataset.idle_through_us,
         dataset.unlinked,
+        dataset.kind,
         dataset.candidates,
         dataset.owner,
         dataset.first_seen_us,
