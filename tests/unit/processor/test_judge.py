@@ -9,8 +9,8 @@ import pytest
 
 from headwater_processor.core.alerts import Machine, State
 from headwater_processor.core.aliases import Candidates
+from headwater_processor.core.desk import Judgement
 from headwater_processor.core.freshness import DatasetFacts, merge_class
-from headwater_processor.core.desk import CANDIDATES, INPUTS, Judgement
 from headwater_processor.core.judge import (
     LOOK_FOR_CANDIDATES_US,
     EmitterFacts,
@@ -175,7 +175,7 @@ def test_a_silent_emitter_has_one_alert_and_its_datasets_none() -> None:
     judgement = judge_emitter(emitter, policies, as_of_us, {}, SETTINGS)
     (alert,) = judgement.alerts
     assert (alert.kind, alert.severity, alert.deadline_us) == ("EmitterSilent", Severity.PAGE, T0 + HOUR_US)
-    assert alert.summary == "connect has said nothing for 2 h; 2 of what it covers is overdue."
+    assert alert.summary == "connect has said nothing for 2 h; 2 datasets are overdue for it."
     again = judge_emitter(replace(emitter, seen_us=as_of_us), policies, as_of_us + 1, dict(_alive(judgement)), SETTINGS)
     assert [alert.state for alert in again.alerts] == [AlertState.RESOLVED]
     assert again.next_look_us == as_of_us + 30 * MINUTE_US + 1

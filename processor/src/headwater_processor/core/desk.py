@@ -17,18 +17,19 @@ from headwater_schemas.alerts import Alert, AlertState
 from headwater_schemas.deltas import Status
 from headwater_schemas.events import Name
 
-
 CANDIDATES: Final = "candidates"
 """All names of the domain, for "did you mean"."""
 INPUTS: Final = "inputs"
 """What the jobs that write a dataset read."""
+DOWNSTREAM: Final = "downstream"
+"""How many datasets are made of what an emitter writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What follows from the facts. `status` is None where the subject has no image of it (emitters, domains). `max_age_us` is
     the age that a dataset was allowed, 0 if none. `wants` names facts that were not given and may change the verdict
-    (`CANDIDATES`, `INPUTS`): they cost more to read, and few datasets need them."""
+    (`CANDIDATES`, `INPUTS`, `DOWNSTREAM`): they cost more to read, and few datasets need them."""
 
     status: Status | None
     alerts: tuple[Alert, ...]
@@ -70,6 +71,16 @@ class Desk:
         if at_us > 0:
             self._looks.append(at_us)
 
+    def held_us(self, case: Case) -> int:
+        """Until when the subject could not be judged (0: always it could)."""
+        machine = self._machines.get(case.fingerprint)
+        return machine.held_us if machine else 0
+
+    def fires(self, case: Case) -> bool:
+        """Whether the alert fires already: its words were said."""
+        machine = self._machines.get(case.fingerprint)
+        return machine is not None and machine.state in (State.FIRING, State.CLEARING)
+
     def idle(self, kind: str, subject_kind: str, name: Name, finding: Finding) -> bool:
         """Whether this alert has no machine and needs none: then nothing is to be said, and no words are made."""
         if finding is not Finding.OK and finding is not Finding.GONE:
@@ -106,7 +117,8 @@ class Desk:
         self._alerts.extend(alert_of(case, t, self.policy.version) for t in taken.transitions)
         self.look(taken.next_look_us)
         if taken.machine != machine:
-            self._changed[case.fingerprint] = None if _forgettable(taken.machine) else taken.machine
+            ahead = finding is Finding.OK and deadline_us > taken.machine.held_us
+            self._changed[case.fingerprint] = None if _forgettable(taken.machine, ahead) else taken.machine
         return taken.machine
 
     def judgement(self, status: Status | None, max_age_us: int = 0) -> Judgement:
@@ -115,9 +127,10 @@ class Desk:
         return Judgement(status, tuple(self._alerts), self._changed, look_us, max_age_us, frozenset(self._wants))
 
 
-def _forgettable(machine: Machine) -> bool:
-    """True if the machine is as good as none: quiet, and it never fired."""
-    return machine.state is State.QUIET and not machine.highest_us and not machine.held_us
+def _forgettable(machine: Machine, ahead: bool) -> bool:
+    """True if the machine is as good as none: quiet, it never fired, and it was always judged, or is well and its deadline is
+    `ahead` of when it was not."""
+    return machine.state is State.QUIET and not machine.highest_us and (ahead or not machine.held_us)
 
 
 def alert_of(case: Case, transition: Transition, policy_version: int) -> Alert:

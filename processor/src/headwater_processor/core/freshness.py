@@ -9,7 +9,9 @@ Rules, the first that applies
 4. Behind it, and the emitter of its last write covers two datasets or more, or is a connector's (`cdc:…`), and was itself
    silent for longer than max(`emitter_silent_us`, half the age): **no data**. The emitter has one alert, its datasets have
    none. Half the age, so that the nightly job that spoke two hours ago and failed is not mistaken for a dead collector; the
-   emitter is judged on the as-of of the *whole* topic, for it may speak on any partition.
+   emitter is judged on the as-of of the *whole* topic, for it may speak on any partition. When it speaks again, a dataset
+   of a learned age has this age anew: what rests at this hour did not miss anything (its alert machine remembers until
+   when there was no data).
 5. Behind a *learned* deadline, and no job is known that writes it (applications do; only that it was written was seen):
    **idle**. What is quiet there is nobody's fault that we know of.
 6. Behind a *learned* deadline, and nothing that the jobs that write it read was written since: **idle**, for there was nothing

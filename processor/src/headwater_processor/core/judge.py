@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from headwater_processor.core import wording
 from headwater_processor.core.alerts import Finding, Machine
 from headwater_processor.core.aliases import Candidates, Role, meant
-from headwater_processor.core.desk import CANDIDATES, INPUTS, Desk, Judgement
+from headwater_processor.core.desk import CANDIDATES, DOWNSTREAM, INPUTS, Desk, Judgement
 from headwater_processor.core.freshness import (
     DatasetFacts,
     Verdict,
@@ -148,11 +148,12 @@ def judge_emitter(
     machines: Mapping[str, Machine],
     settings: JudgeSettings,
     blind: Sequence[int] = (),
+    downstream: int | None = None,
 ) -> Judgement:
     """Judge whether a whole emitter went silent.
 
     It is silent exactly when one of its datasets is NO_DATA for it, or when a policy on the emitter itself gives an
-    age.
+    age. `downstream` is how many datasets of others are made of what it writes; `Judgement.wants` says whether it matters.
     """
     policy = policies.for_emitter(facts.name)
     as_of_us = resolve_as_of(as_of)[0]
@@ -165,11 +166,12 @@ def judge_emitter(
         # While it is silent it is looked at now and then: what it wrote may have got another emitter meanwhile.
         desk.look(deadline_us + 1 if finding is Finding.OK else as_of_us + settings.emitter_silent_us)
     overdue = [critical for due_us, critical in deadlines if as_of_us > due_us]
-    desk.step(
-        wording.emitter_silent(facts.name, facts.seen_us, len(overdue), any(overdue), policy, as_of_us),
-        finding,
-        deadline_us,
+    case = wording.emitter_silent(
+        facts.name, facts.seen_us, len(overdue), any(overdue), policy, as_of_us, downstream or 0
     )
+    if finding is Finding.BREACHED and downstream is None and not desk.fires(case):
+        desk.want(DOWNSTREAM)
+    desk.step(case, finding, deadline_us)
     return desk.judgement(None)
 
 
@@ -177,11 +179,15 @@ def _step_freshness(desk: Desk, facts: DatasetFacts, verdict: Verdict, speaks: b
     desk.look(verdict.next_look_us)
     finding = verdict.finding if speaks else Finding.GONE
     machine = Machine()
+    for_us = desk.for_us
     if not desk.idle("DatasetStale", "dataset", facts.name, finding):
-        machine = desk.step(wording.stale(facts, verdict, desk.policy), finding, verdict.deadline_us)
+        case = wording.stale(facts, verdict, desk.policy)
+        if verdict.learned and (finding is Finding.HOLD or desk.held_us(case) > verdict.deadline_us):
+            for_us = max(for_us, verdict.max_age_us)
+        machine = desk.step(case, finding, verdict.deadline_us, for_us)
     if not speaks and verdict.breached:
-        desk.look(verdict.deadline_us + desk.for_us if verdict.as_of_us < verdict.deadline_us + desk.for_us else 0)
-    return settle(verdict, machine, None if speaks else desk.for_us)
+        desk.look(verdict.deadline_us + for_us if verdict.as_of_us < verdict.deadline_us + for_us else 0)
+    return settle(verdict, machine, None if speaks else for_us)
 
 
 def _step_looseness(

@@ -34,7 +34,8 @@ WRITERS_MAX: Final = 20
 INPUTS_MAX: Final = 50
 """Jobs that write a dataset, and datasets that they read; with more of them nothing is explained by its inputs."""
 UPSTREAM_MAX: Final = 200
-"""Datasets before a dataset among which it is looked for itself: who feeds itself is not explained by its inputs."""
+"""Datasets before a dataset among which it is looked for itself, for who feeds itself is not explained by its inputs; and
+datasets after a silent emitter that are counted."""
 _NOBODY: Final = bytes(KEY_BYTES)
 
 
@@ -198,6 +199,19 @@ class FactReader:
             return None
         found = {edge[1 : 1 + KEY_BYTES] for edges in reads for edge in edges} - (keys if needs_inputs else set())
         return found if len(found) <= INPUTS_MAX else None
+
+    def made_of(self, keys: Sequence[bytes]) -> int:
+        """How many other datasets are made of these, near or far, as the jobs tell; at most UPSTREAM_MAX are looked for."""
+        own = {each for key in keys for each in self._classes.get(key, (key,))}
+        seen, fresh = set(own), set(own)
+        while fresh and len(seen) - len(own) < UPSTREAM_MAX:
+            reads = self._edges([key + READS for key in sorted(fresh)], WRITERS_MAX)
+            jobs = sorted({edge[-KEY_BYTES:] for edges in reads for edge in edges})
+            writes = self._edges([job + WRITES for job in jobs], INPUTS_MAX)
+            found = {edge[-KEY_BYTES:] for edges in writes for edge in edges}
+            fresh = {each for key in found for each in self._classes.get(key, (key,))} - seen
+            seen |= fresh
+        return len({self._classes.get(key, (key,)) for key in seen - own})
 
     def _emitters(self, keys: set[bytes]) -> dict[bytes, tuple[int, int]]:
         """When each was heard last, and how many datasets it covers."""

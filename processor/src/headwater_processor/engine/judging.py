@@ -19,6 +19,7 @@ from headwater_processor.core import alerts as machines_codec
 from headwater_processor.core import stops
 from headwater_processor.core.alerts import Machine
 from headwater_processor.core.desk import CANDIDATES, INPUTS, Judgement
+from headwater_processor.core.growth import Tally, judge_growth
 from headwater_processor.core.judge import EmitterFacts, judge_dataset, judge_emitter, judge_job, judge_run_lost
 from headwater_processor.core.judge_domain import judge_blind, judge_partition
 from headwater_processor.core.judge_settings import JudgeSettings
@@ -32,7 +33,7 @@ from headwater_processor.engine.publishing import Shard
 from headwater_processor.state.layout import JudgedRecord, last_write_us, retracted_us
 from headwater_schemas.codec import encode_alert
 from headwater_schemas.deltas import FreshnessState, Status
-from headwater_schemas.ids import KEY_BYTES, emitter_key, shard_of
+from headwater_schemas.ids import KEY_BYTES, dataset_key, emitter_key, shard_of
 
 log = logging.getLogger(__name__)
 
@@ -267,6 +268,9 @@ class Judging:
                 writes.members_gone.append(b"e" + key)
                 continue
             result = judge_emitter(facts, policies, self.as_of, judge.machines, self.settings)
+            if result.wants:
+                after = self._reader.made_of([dataset_key(one.name) for one in facts.datasets])
+                result = judge_emitter(facts, policies, self.as_of, judge.machines, self.settings, downstream=after)
             self._gather(b"e" + key, result, newest, writes, machines)
 
     def _look_at_runs(self, judge: ShardJudge, jobs: Iterable[bytes], by_job: Mapping[bytes, set[bytes]]) -> None:
@@ -288,7 +292,9 @@ class Judging:
                 if run is None or is_closed(run):
                     writes.runs_lost.append(member)  # its record says that it ended, or is gone
                     continue
-                runs.append(OpenRun(member[KEY_BYTES:], run.started or run.first, run.seen, bool(run.flags & RESTARTABLE)))
+                runs.append(
+                    OpenRun(member[KEY_BYTES:], run.started or run.first, run.seen, bool(run.flags & RESTARTABLE))
+                )
                 if member not in judge.named_lost:
                     judge.named_lost.add(member)
                     writes.names += (judge.shard.number, b"r" + member)
@@ -315,8 +321,6 @@ class Judging:
         now_us: int,
     ) -> None:
         """Headwater's own alerts: partitions that were stopped, and whether anything can be judged at all."""
-        writes = Writes()
-        machines: dict[str, Machine | None] = {}
         known = [self.as_of.get(p, 0) for p in stopped]
         as_of_us = min(known) if known else 0
         slowest = min(stopped, key=lambda p: self.as_of.get(p, 0), default=0)
@@ -329,6 +333,19 @@ class Judging:
         for partition, (since_us, reason) in stopped.items():
             resume = stops.resume_command(partition)
             results.append(judge_partition(self._topic, partition, since_us, reason, resume, now_us, judge.machines))
+        self._say(judge, results)
+
+    def look_at_growth(self, judge: ShardJudge, tally: Tally) -> None:
+        """Who brings names without end, as a walk over all of them has counted."""
+        policies = self.policies
+        assert policies is not None  # noqa: S101 - nobody counts before they are known
+        as_of_us = min(self.as_of.values(), default=0)
+        self._say(judge, judge_growth(tally, policies, as_of_us, judge.machines, self.settings))
+
+    def _say(self, judge: ShardJudge, results: Iterable[Judgement]) -> None:
+        """Write what follows for subjects that have neither a status nor a look of their own."""
+        writes = Writes()
+        machines: dict[str, Machine | None] = {}
         for result in results:
             machines.update(result.machines)
             writes.alerts += [_packed(alert.fingerprint, encode_alert(alert)) for alert in result.alerts]

@@ -198,7 +198,11 @@ def _named(end: End) -> dict[str, str]:
 
 
 def _tip(node: Node) -> str:
-    told = (f"{key}: {value}" for key, value in node.facts.items() if key in ("state", "owner", "unlinked", "kind") and value)
+    told = (
+        f"{key}: {value}"
+        for key, value in node.facts.items()
+        if key in ("state", "owner", "unlinked", "kind") and value
+    )
     return "; ".join((node.end.kind, *told))
 
 
