@@ -102,6 +102,7 @@ class Domain:
         worker.drain()
         self.redis.now_us += SECOND_US
         worker.sweep()
+        worker.shards._watch_growth()
         worker.drain()
         self.alerts += [decode_alert(value) for _, value in self.topics["alerts"]]
         self.topics["alerts"].clear()

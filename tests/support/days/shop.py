@@ -7,6 +7,7 @@ broker, and which rows are written when.
 
 from __future__ import annotations
 
+import atexit
 import copy
 import json
 import random
@@ -37,7 +38,7 @@ from headwater_schemas.naming import kafka_topic
 SECOND_US: Final = 1_000_000
 MINUTE_US: Final = 60 * SECOND_US
 HOUR_US: Final = 60 * MINUTE_US
-TICK_US: Final = 5 * MINUTE_US
+TICK_US: Final = 10 * MINUTE_US
 """The shop is looked at so often, and what happened meanwhile is told at once: doors speak more often in the field."""
 
 PREFIX: Final = "shop"
@@ -54,7 +55,7 @@ Rate = Callable[[datetime], float]
 
 
 def business_hours(per_tick: float, weekend: float = 0.05) -> Rate:
-    """So many in a tick between six and ten, nothing at night, a share of it at the weekend."""
+    """So many in a tick between six in the morning and ten at night, nothing at night, a share of it at the weekend."""
 
     def rate(at: datetime) -> float:
         if not 6 <= at.hour < 22:
@@ -65,10 +66,10 @@ def business_hours(per_tick: float, weekend: float = 0.05) -> Rate:
 
 
 TABLES: Final[Mapping[str, Rate]] = {
-    "orders": business_hours(8.0),
-    "customers": business_hours(0.6),
-    "payments": business_hours(3.0),
-    "products": business_hours(0.05),
+    "orders": business_hours(16.0),
+    "customers": business_hours(1.2),
+    "payments": business_hours(6.0),
+    "products": business_hours(0.1),
 }
 
 
@@ -210,6 +211,14 @@ class ConsumerJob:
         self._emitter.close()
         self._teller = None
 
+    def kill(self) -> None:
+        """The pod dies without a word."""
+        assert self._session is not None
+        assert self._emitter is not None
+        atexit.unregister(self._session._at_exit)  # what a process does at its end, one that was killed does not
+        self._emitter.close()
+        self._teller = None
+
     def work(self, now_us: int) -> None:
         """Read to the end of the topics, write what comes of it, tell of it."""
         if self._teller is None or self._session is None:
@@ -279,7 +288,7 @@ class Shop:
         self.watcher.confirm(look)
         events = [*self.debezium.own_events(now_us), *look.events]
         events += [event for job in self.jobs for event in job.said()]
-        if now_us // TICK_US % 3 == 0:
+        if now_us // TICK_US % 2 == 0:
             events += [observed_group(group, topics, now_us) for group, topics in self.groups.items()]
         yield from map(with_hub, events)
 

@@ -93,6 +93,8 @@ def learned_max_age_us(ring: bytes | None, blind: Collection[int] = ()) -> int |
 def _gaps(written: list[int], blind: Iterable[int]) -> list[int]:
     """Lengths, in slots, between neighbours, less the blind slots between them; never below one."""
     unseen = sorted(set(blind) - set(written))
+    if not unseen:
+        return [after - before for before, after in pairwise(written)]
     gaps, at = [], 0
     for before, after in pairwise(written):
         while at < len(unseen) and unseen[at] < before:

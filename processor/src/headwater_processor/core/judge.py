@@ -133,7 +133,7 @@ def judge_run_lost(
     policy = policies.for_job(facts.name)
     as_of_us = resolve_as_of(as_of)[0]
     desk = Desk(machines, as_of_us, policy, settings)
-    lost, look_us = lost_runs(runs, facts.last_complete_us, as_of_us, settings)
+    lost, look_us = lost_runs(runs, facts.alive_us, as_of_us, settings)
     finding = Finding.BREACHED if lost else Finding.OK
     deadline_us = lost[0].seen_us + settings.run_timeout_us if lost else 0
     desk.step(wording.run_lost(facts, lost, policy), finding, deadline_us)

@@ -22,7 +22,8 @@ Rules
 5. A job with neither inputs nor outputs is one kind, not two. A job that only contains others (it is the parent of
    their runs) needs neither. Nor does a job that was only observed from outside (emitter `discover:…`): it was seen what it
    reads, and nobody told what it does with it.
-6. A run that ended well after a run went silent shows that the job lives: the lost run is history, not news. A run that can
+6. A run that ended well after a run went silent shows that the job lives: the lost run is history, not news. So does, of a
+   streaming job, a run that began after it: the pod was killed, and has a successor. A run that can
    be restarted (a connector's) is never lost: it has no end, and its silence is that of its emitter or of what it writes.
 """
 
@@ -44,7 +45,7 @@ class JobFacts:
     """What the state knows of a job. Times are microseconds, 0 unknown.
 
     `emitter` told of it first. `parent_of_runs`: other jobs' runs named it as their parent.
-    `last_complete_us` is when one of its runs last ended well.
+    `last_complete_us` is when one of its runs last ended well, `last_started_us` when its newest one began.
     """
 
     name: Name
@@ -56,6 +57,12 @@ class JobFacts:
     emitter: str = ""
     parent_of_runs: bool = False
     last_complete_us: int = 0
+    last_started_us: int = 0
+
+    @property
+    def alive_us(self) -> int:
+        """What was silent before this time is history (rule 6)."""
+        return max(self.last_complete_us, self.last_started_us if self.streaming else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +190,14 @@ def loose_job(row: JobKind, facts: JobFacts, policy: Effective, as_of_us: int, s
 
 
 def lost_runs(
-    runs: Iterable[OpenRun], last_complete_us: int, as_of_us: int, s: JudgeSettings
+    runs: Iterable[OpenRun], alive_us: int, as_of_us: int, s: JudgeSettings
 ) -> tuple[list[OpenRun], int]:
-    """The open runs that have been silent for too long, the earliest first, and when to look again (0: never)."""
+    """The open runs that have been silent for too long, the earliest first, and when to look again (0: never).
+
+    `alive_us` is when the job last showed that it lives without them.
+    """
     watched = sorted(
-        (run for run in runs if run.seen_us and run.seen_us >= last_complete_us and not run.restartable),
+        (run for run in runs if run.seen_us and run.seen_us >= alive_us and not run.restartable),
         key=lambda r: (r.seen_us, r.run_id),
     )
     lost = [run for run in watched if as_of_us > run.seen_us + s.run_timeout_us]

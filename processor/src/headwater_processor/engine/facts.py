@@ -23,7 +23,7 @@ from headwater_processor.state.layout import (
     unpack_name,
     unpack_partitions,
 )
-from headwater_processor.state.runs import unpack_history
+from headwater_processor.state.runs import JobHistory, unpack_history
 from headwater_schemas.events import Name
 from headwater_schemas.ids import KEY_BYTES, READS, WRITES, dataset_key
 
@@ -251,7 +251,8 @@ class FactReader:
             if record is None or name is None:
                 continue
             emitter = self._names.get(record.emitter)
-            last_ok = unpack_history(jr[at]).last_ok if jr[at] is not None else None
+            history = unpack_history(jr[at]) if jr[at] is not None else JobHistory()
+            last_ok = history.last_ok
             found[key] = JobFacts(
                 name=name,
                 asserted_us=int(float(jz[at] or 0)),
@@ -262,6 +263,7 @@ class FactReader:
                 emitter=emitter.name if emitter is not None else "",
                 parent_of_runs=parents[at] is not None,
                 last_complete_us=last_ok.ended_us if last_ok is not None else 0,
+                last_started_us=max((run.started_us for run in history.runs), default=0),
             )
         return found
 
