@@ -33,13 +33,13 @@ ON_THE_WAY_US: Final = SECOND_US
 class Domain:
     """A log, a Redis and a worker, as `support.model` has them, without its faults. `born_us` is the first start."""
 
-    def __init__(self, born_us: int, judge: JudgeSettings | None = None) -> None:
+    def __init__(self, born_us: int, judge: JudgeSettings | None = None, policies: PolicySet = NO_POLICIES) -> None:
         self.redis = MemoryRedis(born_us)
         self._began_us = born_us
         self.log: list[list[LogRecord]] = [[] for _ in range(PARTITIONS)]
         self.topics: dict[str, list[tuple[bytes, bytes]]] = {"deltas": [], "alerts": []}
         self.letters: dict[str, set[tuple[int, int]]] = {"dead": set(), "late": set()}
-        self.policies: PolicySet = NO_POLICIES
+        self.policies = policies
         self.alerts: list[Alert] = []
         settings = replace(SETTINGS, judge=judge or JudgeSettings(born_us=born_us))
         with self._virtual_time():

@@ -182,7 +182,7 @@ class Process:
         )  # fmt: skip
         shard_store = ShardStore(cast("redis.Redis", clients[2]), DOMAIN, SHARDS)
         self.shards = Shards(shard_store, self.publisher, settings, on_crowded=lambda _crowded: None)
-        self.shards.drain._clock = self.shards._reader._clock = time.monotonic
+        self.shards.drain._clock = self.shards._reader._clock = self.shards.growth._clock = time.monotonic
         self.shards.use_policies(world.policies)
         self.believes: set[int] = set()
         """Partitions that the group gave it and, as far as it was told, did not take back."""

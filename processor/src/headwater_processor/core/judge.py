@@ -44,6 +44,11 @@ from headwater_schemas.deltas import FreshnessState, Status
 
 LOOK_FOR_CANDIDATES_US = 3_600_000_000
 """A loose dataset without any candidate is looked at again after this long: the right name may have come since."""
+LOOK_AT_SOURCES_US = 6 * LOOK_FOR_CANDIDATES_US
+"""So is a source, of which there may be as many as tables: most have no other name to be found."""
+
+ALIAS_LOOK_US = 60_000_000
+"""What has several names and is not simply well is looked at so often: news come under one of its names, and wake only that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,8 @@ def judge_dataset(
     domain_us = resolve_as_of(as_of)[0]
     unlinked, found = _step_looseness(desk, facts, domain_us, candidates, previous, speaks)
     kind = "" if unlinked else kind_of(facts, policy)
+    if len(members) > 1 and verdict.state is not FreshnessState.FRESH:
+        desk.look(verdict.as_of_us + ALIAS_LOOK_US if verdict.as_of_us else 0)
     return desk.judgement(_status(verdict, unlinked, found, kind, policy, previous), verdict.max_age_us)
 
 
@@ -209,9 +216,10 @@ def _step_looseness(
         if loose and loose.raised:
             mine = _candidates(loose, facts, candidates, previous)
             if not mine:
-                desk.look(as_of_us + LOOK_FOR_CANDIDATES_US if candidates is not None else 0)
                 if candidates is None:
                     desk.want(CANDIDATES)
+                else:
+                    desk.look(as_of_us + (LOOK_AT_SOURCES_US if loose.right else LOOK_FOR_CANDIDATES_US))
             if loose.right and not mine:
                 loose = None
             else:

@@ -189,9 +189,7 @@ def loose_job(row: JobKind, facts: JobFacts, policy: Effective, as_of_us: int, s
     return _loose(row.kind, facts.first_seen_us, facts.first_seen_us + s.job_grace_us, as_of_us, s, facts.emitter)
 
 
-def lost_runs(
-    runs: Iterable[OpenRun], alive_us: int, as_of_us: int, s: JudgeSettings
-) -> tuple[list[OpenRun], int]:
+def lost_runs(runs: Iterable[OpenRun], alive_us: int, as_of_us: int, s: JudgeSettings) -> tuple[list[OpenRun], int]:
     """The open runs that have been silent for too long, the earliest first, and when to look again (0: never).
 
     `alive_us` is when the job last showed that it lives without them.

@@ -28,6 +28,8 @@ from headwater_schemas.events import Name
 from headwater_schemas.ids import KEY_BYTES, READS, WRITES, dataset_key
 
 ALIASES_EVERY_S: Final = 5.0
+ALIASES_OF_NEW_S: Final = 1.0
+"""How old the known aliases may be when a dataset is looked at for the first time: its event may have told of them."""
 CANDIDATES_EVERY_S: Final = 30.0
 EMITTER_DATASETS_MAX: Final = 1000
 WRITERS_MAX: Final = 20
@@ -70,12 +72,15 @@ class FactReader:
 
     # ---- datasets --------------------------------------------------------------------------------------------------
 
-    def datasets(self, keys: Sequence[bytes], policies: PolicySet) -> dict[bytes, DatasetFacts]:
-        """Facts of datasets, merged with their aliases; those of which nothing is known are left out."""
+    def datasets(
+        self, keys: Sequence[bytes], policies: PolicySet, *, aliases_s: float = ALIASES_EVERY_S
+    ) -> dict[bytes, DatasetFacts]:
+        """Facts of datasets, merged with their aliases (as they were known so long ago at most); those of which nothing is known
+        are left out."""
         self._alive()
         if not keys:
             return {}
-        self._refresh_classes(policies)
+        self._refresh_classes(policies, aliases_s)
         members = {key: self._classes.get(key, (key,)) for key in keys}
         single = self._single({each for group in members.values() for each in group})
         found: dict[bytes, DatasetFacts] = {}
@@ -295,9 +300,9 @@ class FactReader:
 
     # ---- aliases ---------------------------------------------------------------------------------------------------
 
-    def _refresh_classes(self, policies: PolicySet) -> None:
+    def _refresh_classes(self, policies: PolicySet, every_s: float = ALIASES_EVERY_S) -> None:
         now = self._clock()
-        if now - self._classes_at < ALIASES_EVERY_S and self._classes_policies is policies:
+        if now - self._classes_at < every_s and self._classes_policies is policies:
             return
         self._classes_at, self._classes_policies = now, policies
         stored: dict[bytes, bytes] = self._store.many([("HGETALL", self._store.keys("al"))])[0]

@@ -27,7 +27,7 @@ from headwater_processor.core.policies import PolicySet
 from headwater_processor.core.runs import decode_run, is_closed
 from headwater_processor.core.template import RESTARTABLE
 from headwater_processor.core.unlinked import JobFacts, OpenRun
-from headwater_processor.engine.facts import FactReader
+from headwater_processor.engine.facts import ALIASES_EVERY_S, ALIASES_OF_NEW_S, FactReader
 from headwater_processor.engine.images import Facts, judged, status_of
 from headwater_processor.engine.publishing import Shard
 from headwater_processor.state.layout import JudgedRecord, last_write_us, retracted_us
@@ -206,7 +206,8 @@ class Judging:
     ) -> None:
         policies = self.policies
         assert policies is not None  # noqa: S101 - `sweep` looked
-        found = self._reader.datasets(keys, policies)
+        new = any(b"d" + key not in judge.statuses for key in keys)
+        found = self._reader.datasets(keys, policies, aliases_s=ALIASES_OF_NEW_S if new else ALIASES_EVERY_S)
         for key, facts in found.items():
             member = b"d" + key
             previous = judge.statuses.get(member)
