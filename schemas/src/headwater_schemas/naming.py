@@ -8,6 +8,7 @@ decided here. Constructors for producers follow the naming table of the OpenLine
 
 from __future__ import annotations
 
+import enum
 import re
 from functools import lru_cache
 from typing import Final
@@ -62,6 +63,45 @@ def canonical_dataset(namespace: str, name: str) -> Name:
     if scheme in _OBJECT_STORES:
         name = _strip_left(name, "/")
     return Name(f"{scheme}://{rest}", name)
+
+
+class Store(enum.Enum):
+    """What a dataset's store is for: who usually writes and reads it."""
+
+    DATABASE = "database"
+    """Applications write it, and query it."""
+    WAREHOUSE = "warehouse"
+    """People and reports query it."""
+    OBJECTS = "objects"
+    """Object stores and file systems: whoever has a file puts it there."""
+    SEARCH = "search"
+    """An index that is queried."""
+    LOG = "log"
+    """Topics, streams and queues: programs write them for other programs."""
+    OTHER = "other"
+
+
+_SCHEMES_OF: Final[dict[Store, str]] = {
+    Store.DATABASE: "cassandra cockroachdb cosmos azurecosmos couchbase crate db2 dynamodb informix mariadb mongodb mssql mysql"
+    " neo4j oceanbase oracle postgres redis spanner sqlite tidb vitess",
+    Store.WAREHOUSE: "athena awsathena bigquery clickhouse databricks delta dremio druid duckdb glue hive iceberg pinot presto"
+    " redshift snowflake synapse teradata trino unitycatalog vertica",
+    Store.OBJECTS: "abfs abfss dbfs file ftp gs hdfs minio oss s3 sftp wasb wasbs",
+    Store.SEARCH: "elasticsearch milvus opensearch pinecone qdrant solr weaviate",
+    Store.LOG: "activemq amqp eventhubs eventhub kafka kafka-cluster kinesis mqtt nats pravega pubsub pulsar rabbitmq redpanda sqs",
+}
+STORES: Final = {scheme: store for store, schemes in _SCHEMES_OF.items() for scheme in schemes.split()}
+"""The store of a namespace, by its scheme (or all of it, where it has none: `bigquery`, `file`)."""
+_ARN: Final = {"glue": Store.WAREHOUSE, "athena": Store.WAREHOUSE, "dynamodb": Store.DATABASE, "kinesis": Store.LOG}
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def store_of(namespace: str) -> Store:
+    """What kind of store a canonical namespace is; OTHER where its scheme does not say it."""
+    scheme, separator, _ = namespace.partition("://")
+    if not separator and namespace.startswith("arn:"):
+        return _ARN.get(namespace.split(":")[2] if namespace.count(":") > 1 else "", Store.OTHER)
+    return STORES.get(scheme.lower(), Store.OTHER)
 
 
 def _strip(text: str, also: str) -> str:

@@ -138,6 +138,10 @@ class MemoryRedis:
     def _hscan(self, a: Sequence[bytes]) -> list[Any]:
         return [b"0", self._hgetall(a)]
 
+    def _zscan(self, a: Sequence[bytes]) -> list[Any]:
+        table = self.data.get(a[0], Zset())
+        return [b"0", [part for member in table.ranked() for part in (member, _number(table[member]))]]
+
     def _zadd(self, a: Sequence[bytes]) -> int:
         at, flags = 1, set()
         while a[at] in (b"GT", b"LT", b"XX"):
@@ -275,6 +279,7 @@ COMMANDS: Final = frozenset(
         "hsetnx",
         "hdel",
         "hscan",
+        "zscan",
         "zadd",
         "zrem",
         "zscore",
