@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def said(
 ) -> LineageEvent:
     """What an emitter makes of one run's START; `environ`: as its settings come from the environment."""
     given = {"HEADWATER_TRANSPORT": "memory", **(environ or {})}
-    options = {} if runtime is None else {"runtime": runtime}
+    options: dict[str, Any] = {} if runtime is None else {"runtime": runtime}
     with Emitter.from_env(given, **options) as emitter:
         with emitter.run(job):
             pass

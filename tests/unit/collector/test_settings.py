@@ -219,4 +219,4 @@ def test_rules_for_names_come_from_files_variables_and_flags(tmp_path: Path) -> 
 def test_rules_for_names_that_cannot_be_are_refused_with_their_remedy(
     tmp_path: Path, flags: dict[str, str], said: str
 ) -> None:
-    assert said in str(refused(tmp_path, **flags))
+    assert said in str(refused(tmp_path, None, **flags))

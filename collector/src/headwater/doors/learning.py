@@ -80,7 +80,7 @@ def _told(config: dict[str, Any]) -> tuple[str | None, list[tuple[str, int]]]:
         return found.cluster_id, [(node.host, node.port) for node in found.nodes]
     except KafkaException:
         told = admin.list_topics(timeout=_ASK_S)
-        return told.cluster_id, [(broker.host, broker.port) for broker in told.brokers.values()]
+        return told.cluster_id, [(str(broker.host), broker.port) for broker in told.brokers.values()]
 
 
 def _in_child() -> None:

@@ -41,5 +41,5 @@ def converter_of(settings: Settings, book: ClusterBook) -> Converter:
 
 def told_cluster(found: ClusterMetadata, bootstrap_servers: str, *, loopback: bool) -> Cluster | None:
     """The cluster that tells of itself; None for an id that says nothing. `loopback`: as for `cluster_of`."""
-    brokers = [(broker.host, broker.port) for broker in found.brokers.values()]
+    brokers = [(str(broker.host), broker.port) for broker in found.brokers.values()]
     return cluster_of(found.cluster_id, brokers, bootstrap_servers, loopback=loopback)
