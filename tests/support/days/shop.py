@@ -21,7 +21,7 @@ from tests.support.cdc_records import as_bytes, envelope, with_schema
 
 from headwater.cdc.names import HEARTBEATS, Server, Servers
 from headwater.cdc.normalising import Rules, normalise
-from headwater.cdc.probing import Moved, Place
+from headwater.cdc.probing import Moved
 from headwater.cdc.service import Watcher
 from headwater.cdc.statements import End
 from headwater.cdc.wire import read
@@ -30,6 +30,7 @@ from headwater.kafka.reading import Reading
 from headwater.kafka.session import Lineage, Session, Teller
 from headwater.openlineage import convert
 from headwater.origin import Origin
+from headwater.runtime.offsets import Place
 from headwater.transports.memory import MemoryTransport
 from headwater_schemas.events import DatasetUse, EventType, LineageEvent, Measure, Name, Runtime
 from headwater_schemas.ids import derived_event_id

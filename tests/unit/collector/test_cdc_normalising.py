@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.doors import debezium_event as document
 
 from headwater.cdc.names import Server, Servers
 from headwater.cdc.normalising import Rules, normalise
@@ -14,7 +15,6 @@ from headwater.openlineage import Rejected, convert
 from headwater_schemas.events import DirectEdge, EventType, LineageEvent, Name
 
 RECORDED = Path(__file__).parents[2] / "support" / "openlineage"
-PRODUCER = "https://github.com/debezium/debezium/tree/v3.5.0.Final/debezium-openlineage"
 POSTGRES = [
     "connector.class=io.debezium.connector.postgresql.PostgresConnector",
     "topic.prefix=shop",
@@ -25,27 +25,6 @@ POSTGRES = [
     "table.include.list=public.orders",
 ]
 CLUSTER = Rules(kafka_namespace="kafka://broker:9092", kafka_servers=frozenset({"broker:9092", "10.0.0.7:9092"}))
-
-
-def document(
-    *,
-    inputs: list[tuple[str, str]] | None = None,
-    outputs: list[tuple[str, str]] | None = None,
-    configs: list[str] | None = None,
-    kind: str = "RUNNING",
-    job: str = "shop",
-    at: str = "2026-03-01T12:00:00Z",
-) -> dict[str, Any]:
-    facets = {} if configs is None else {"debezium_config": {"configs": configs}}
-    return {
-        "eventType": kind,
-        "eventTime": at,
-        "producer": PRODUCER,
-        "run": {"runId": "0195511c-3c00-7000-8000-0000000000aa", "facets": facets},
-        "job": {"namespace": job, "name": f"{job}.0", "facets": {"jobType": {"integration": "DEBEZIUM"}}},
-        "inputs": [{"namespace": namespace, "name": name} for namespace, name in inputs or []],
-        "outputs": [{"namespace": namespace, "name": name} for namespace, name in outputs or []],
-    }
 
 
 def converted(given: dict[str, Any], rules: Rules = CLUSTER) -> LineageEvent:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.unit.collector.test_cdc_normalising import document
+from tests.support.doors import debezium_event as document
 
 from headwater.doors.floods import Floods
 from headwater.openlineage.records import Converter, Record

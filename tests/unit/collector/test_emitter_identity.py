@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,8 @@ def said(
 ) -> LineageEvent:
     """What an emitter makes of one run's START; `environ`: as its settings come from the environment."""
     given = {"HEADWATER_TRANSPORT": "memory", **(environ or {})}
-    with Emitter.from_env(given) if runtime is None else Emitter.from_env(given, runtime=runtime) as emitter:
+    options: dict[str, Any] = {} if runtime is None else {"runtime": runtime}
+    with Emitter.from_env(given, **options) as emitter:
         with emitter.run(job):
             pass
         emitter.flush()

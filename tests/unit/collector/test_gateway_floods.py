@@ -9,8 +9,8 @@ from typing import Any
 
 from confluent_kafka import KafkaError
 from tests.support.doors import Reply, call
+from tests.support.doors import debezium_event as document
 from tests.support.processes import free_port
-from tests.unit.collector.test_cdc_normalising import document
 
 from headwater.doors.floods import Floods
 from headwater.gateway.access import Access

@@ -216,6 +216,8 @@ class NameRules:
 
     def _worked_out(self, clusters: Clusters, given: Name) -> _Dataset:
         canonical = canonical_dataset(given.namespace, given.name)
+        if not (canonical.namespace and canonical.name):  # nothing but white space: not ours to judge
+            return _Dataset(given, None, same=True, is_part=False)
         folded = canonical.name
         if not self._is_kept(canonical):
             folded = self.folding.dataset(canonical.namespace, canonical.name)
