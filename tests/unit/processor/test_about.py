@@ -127,8 +127,8 @@ def test_a_tag_says_its_value_where_that_is_more_than_true_and_one_of_a_column_i
 
 def test_the_part_of_a_dataset_is_told_in_words() -> None:
     day = subset.CompareSubsetCondition(Field("day"), Literal("2026-01-01"), "GREATER_EQUAL_THAN")
-    de, fr = (subset.CompareSubsetCondition(Field("land"), Literal(land), "EQUAL") for land in ("DE", "FR"))
-    whole = subset.BinarySubsetCondition(day, subset.BinarySubsetCondition(de, fr, "OR"), "AND")
+    german, french = (subset.CompareSubsetCondition(Field("land"), Literal(land), "EQUAL") for land in ("DE", "FR"))
+    whole = subset.BinarySubsetCondition(day, subset.BinarySubsetCondition(german, french, "OR"), "AND")
     about = of_dataset(subset=written(subset.InputSubsetInputDatasetFacet(whole)))
     assert about.subset == "day >= 2026-01-01 and (land = DE or land = FR)"
 
