@@ -155,7 +155,7 @@ def test_each_door_that_is_used_is_looked_at(patient: Patient, redis_client: red
     assert of(found, "bridge") == [
         f"problem: 1 document unread on {patient.topic('openlineage')}, and no bridge is in the group {group}"
     ]
-    assert of(found, "cdc")[0].startswith("warn: headwater cdc is silent; last heard: cdc:shop 2 h")
+    assert of(found, "cdc")[0].startswith("ok: last heard: cdc:shop 2 h ago")
     assert of(found, "discover")[0].startswith("warn: kafka://b:9092 was looked at 2 h")
     assert of(found, "sdk")[0].startswith("ok: jobs and Kafka clients with the SDK: 1 emitter, last heard")
     assert of(found, "function")[0].startswith("ok: functions: 1 emitter")

@@ -126,7 +126,7 @@ def _of_events(place: Installation, facts: Facts, job: str) -> Iterator[Cause]:
         named = near or [name for name, _ in facts.jobs.most_common(_NAMED)]
         yield Cause(
             f"{_count(sum(facts.jobs.values()), 'event')} came of other jobs: {', '.join(named)}",
-            f"is it called {named[0]}?  # --job takes the name as events have it",
+            f"is it called {near[0]}?" if near else "--job takes the name as events have it",
             bool(near),
         )
 

@@ -35,7 +35,7 @@ FILE: Final = "/etc/headwater/openlineage.yml"
 
 _LIBRARIES: Final = """\
 curl -fLO https://repo1.maven.org/maven2/io/debezium/debezium-openlineage-core/<version>/debezium-openlineage-core-<version>-libs.tar.gz
-tar -xzf debezium-openlineage-core-<version>-libs.tar.gz -C <folder of the Debezium plugin>
+tar -xzf debezium-openlineage-core-<version>-libs.tar.gz --strip-components 1 -C <folder of the Debezium plugin>
 """
 _SPEAKS: Final = (
     "Debezium speaks when a task starts, for each captured table and each new topic: restart the connector now"
