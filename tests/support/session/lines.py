@@ -125,7 +125,6 @@ LINES: Final[tuple[Line, ...]] = (
     Line("headwater gateway token --name airflow --namespace 'shop-*'", 0, ("sha256",)),
     Line("headwater gateway token --name airflow --scope everything", 2, ("lineage:write",)),
     Line("timeout --preserve-status --signal INT 6 headwater bridge", 0, ("lineage.openlineage",)),
-    Line("headwater bridge --topic nowhere", 3, ("nowhere",)),
     Line("headwater bridge --kafka 127.0.0.1:1", 3, ("127.0.0.1:1",)),
     Line(
         "headwater cdc --topic headwater-demo.public.reviews --once --dry-run | python3 -m json.tool --json-lines > cdc.json"
