@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater_processor.core.alerts import Machine
+from headwater_processor.core.desk import Judgement
 from headwater_processor.core.freshness import DatasetFacts, judge_freshness
-from headwater_processor.core.judge import EmitterFacts, Judgement, judge_dataset, judge_emitter
+from headwater_processor.core.judge import EmitterFacts, judge_dataset, judge_emitter
 from headwater_processor.core.judge_settings import JudgeSettings
 from headwater_processor.core.policies import PolicySet, compile_policies
 from headwater_schemas.alerts import Alert, AlertState

@@ -157,6 +157,7 @@ def _status(status: Status) -> bytes:
             _array(status.candidates, _free_text),
             _text(status.owner),
             long_bytes(status.policy_version),
+            _text(status.kind),
         )
     )
 

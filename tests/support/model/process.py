@@ -161,7 +161,7 @@ class MemoryPublisher:
 class Process:
     """One worker's process: what `Worker` puts together, without its threads and without Kafka."""
 
-    def __init__(self, world: World, number: int) -> None:
+    def __init__(self, world: World, number: int, settings: ShardSettings = SETTINGS) -> None:
         self.world = world
         self.number = number
         self.busy: set[str] = set()
@@ -181,8 +181,8 @@ class Process:
             on_named=lambda _behind: None,
         )  # fmt: skip
         shard_store = ShardStore(cast("redis.Redis", clients[2]), DOMAIN, SHARDS)
-        self.shards = Shards(shard_store, self.publisher, SETTINGS, on_crowded=lambda _crowded: None)
-        self.shards.drain._clock = self.shards._reader._clock = time.monotonic
+        self.shards = Shards(shard_store, self.publisher, settings, on_crowded=lambda _crowded: None)
+        self.shards.drain._clock = self.shards._reader._clock = self.shards.growth._clock = time.monotonic
         self.shards.use_policies(world.policies)
         self.believes: set[int] = set()
         """Partitions that the group gave it and, as far as it was told, did not take back."""

@@ -267,6 +267,8 @@ def test_facets_are_kept_sorted_masked_and_bounded() -> None:
             "openlineage:github.com/apache/airflow/providers-openlineage/etl",
         ),
         ("my-library", "openlineage:my-library/etl"),
+        ("my-library/1.4.2", "openlineage:my-library/etl"),
+        ("acme etl-2.0.1-SNAPSHOT", "openlineage:acme etl/etl"),
         ("", "openlineage:dbt/etl"),
         ("http://[broken", "openlineage:dbt/etl"),
     ],

@@ -142,7 +142,7 @@ def _forwarding() -> Iterator[list[subprocess.Popen[bytes]]]:
 def _emitter(context: click.Context, job: Name) -> Emitter:
     """Settings that are wrong switch lineage off: the command has to run all the same."""
     try:
-        return emitter_of(context, job=job)
+        return emitter_of(context, job=job, identity=f"emit:{job}")
     except HeadwaterError as error:
         sys.stderr.write(f"headwater: lineage is off: {mask(str(error))}\n")
         return Emitter(None, job=job)

@@ -127,17 +127,43 @@ def run_lost(facts: JobFacts, lost: Sequence[OpenRun], policy: Effective) -> Cas
     )
 
 
-def emitter_silent(emitter: str, seen_us: int, overdue: int, critical: bool, policy: Effective, as_of_us: int) -> Case:
+def emitter_silent(
+    emitter: str, seen_us: int, overdue: int, critical: bool, policy: Effective, as_of_us: int, downstream: int = 0
+) -> Case:
     """EmitterSilent."""
+    affected = f"; {downstream} more {'is' if downstream == 1 else 'are'} made of it" if downstream else ""
+    datasets = "1 dataset is" if overdue == 1 else f"{overdue} datasets are"
     return Case(
         kind="EmitterSilent",
         subject_kind="emitter",
         name=Name("", emitter),
         severity=Severity.PAGE if critical else Severity.TICKET,
-        summary=f"{emitter} has said nothing for {span(as_of_us - seen_us)}; {overdue} of what it covers is overdue.",
+        summary=f"{emitter} has said nothing for {span(as_of_us - seen_us)}; {datasets} overdue for it{affected}.",
         resolved=f"{emitter} speaks again (last heard {when(seen_us)}), or covers nothing overdue.",
         reason=f"last heard {when(seen_us)}; its datasets show no-data and raise no alerts of their own",
         remedy=f"Is it running, and does it reach Kafka? headwater status --emitter {quoted_text(emitter)}.",
+        owner=policy.owner,
+    )
+
+
+def node_growth(
+    subject_kind: str, name: Name, new: int, skeletons: Sequence[str], examples: Sequence[str], policy: Effective
+) -> Case:
+    """NodeGrowth."""
+    who = name.name or name.namespace
+    like = ", ".join(skeletons[:3]) + (", …" if len(skeletons) > 3 else "")
+    return Case(
+        kind="NodeGrowth",
+        subject_kind=subject_kind,
+        name=name,
+        severity=Severity.TICKET,
+        summary=f"{who} brought {new} new names in an hour, and such in the hour before: {like}.",
+        resolved=f"{who} brings few new names again.",
+        reason=f"for example {', '.join(examples)}" if examples else "",
+        remedy=(
+            "Dates, hashes and ids in names make the graph grow for ever. Have them folded where they come in: doors.fold in "
+            "the settings of that door (headwater config show --explain says what it takes)."
+        ),
         owner=policy.owner,
     )
 

@@ -376,6 +376,7 @@ def status_of(record: JudgedRecord) -> Status:
         candidates=tuple(record.candidates),
         owner=record.owner,
         policy_version=record.policy_version,
+        kind=record.kind,
     )
 
 
@@ -391,6 +392,7 @@ def judged(status: Status, max_age_us: int = 0) -> JudgedRecord:
         owner=status.owner,
         candidates=tuple(status.candidates),
         max_age_us=max_age_us,
+        kind=status.kind,
     )
 
 

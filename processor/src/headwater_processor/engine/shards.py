@@ -18,11 +18,12 @@ from redis.exceptions import RedisError, ResponseError
 
 from headwater.runtime.metrics import Histogram
 from headwater_processor.adapters.shard_store import ShardStore
-from headwater_processor.core.judge import watchdog
+from headwater_processor.core.judge_domain import watchdog
 from headwater_processor.core.judge_settings import JudgeSettings
 from headwater_processor.core.policies import PolicySet
 from headwater_processor.engine.census import Census
 from headwater_processor.engine.facts import FactReader
+from headwater_processor.engine.growth import GrowthWalk
 from headwater_processor.engine.images import Facts
 from headwater_processor.engine.judging import Judging, ShardJudge, to_wake, unpack_alert
 from headwater_processor.engine.names import NameBook
@@ -103,6 +104,7 @@ class Shards:
         self.census = Census(
             store, self._reader, shards=settings.shards, every_s=CENSUS_SWEEPS * settings.sweep_interval_s
         )
+        self.growth = GrowthWalk(store)
         self._judges: dict[int, ShardJudge] = {}
         self._wanted: set[int] = set()
         self._retake: dict[int, float] = {}
@@ -342,13 +344,23 @@ class Shards:
             return
         try:
             self.census.step(self._judges, policies, self.drain.as_of_us)
+            self._watch_growth()
             self._uncounted = False
-        except (
-            ResponseError
-        ) as error:  # it serves metrics only: what Redis refuses here must not keep anything from being published
+        except ResponseError as error:
+            # It serves metrics, and a ticket: what Redis refuses here must not keep anything from being published.
             if not self._uncounted:
                 log.warning("what there is cannot be counted now: %s", error)
             self._uncounted = True
+
+    def _watch_growth(self) -> None:
+        """Names are counted by the owner of shard 0, for the whole domain."""
+        first = self._judges.get(0)
+        if first is None:
+            self.growth.stop()
+            return
+        tally = self.growth.step(self.drain.as_of_us)
+        if tally is not None and not first.shard.lost:
+            self._judging.look_at_growth(first, tally)
 
     def _read_as_of(self) -> None:
         key = self._store.keys

@@ -188,7 +188,7 @@ _DOT_EDGES: Final = {"DERIVES": ", style=dashed", "SAME_AS": ", style=dotted, di
 _MERMAID_EDGES: Final = {"DERIVES": "-.->", "SAME_AS": "-.-"}
 _NODE_KEYS: Final = {
     "type": "string", "namespace": "string", "name": "string", "label": "string", "state": "string", "owner": "string",
-    "unlinked": "string", "schema_version": "string", "renamed_to": "string", "streaming": "boolean",
+    "unlinked": "string", "kind": "string", "schema_version": "string", "renamed_to": "string", "streaming": "boolean",
     "emitter": "string", "first_seen": "string", "last_seen": "string", "last_write": "string",
     **{field.name: "string" for field in fields(About) if field.name != "owners"},
 }  # fmt: skip
@@ -203,7 +203,7 @@ def _tip(node: Node) -> str:
     told = (
         f"{key}: {value}"
         for key, value in node.facts.items()
-        if key in ("state", "owner", "unlinked", "description") and value
+        if key in ("state", "owner", "unlinked", "kind", "description") and value
     )
     return "; ".join((node.end.kind, *told))
 

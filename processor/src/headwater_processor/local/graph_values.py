@@ -112,6 +112,7 @@ def _dataset(item: DatasetState) -> Node:
         "state": item.state,
         "owner": item.owner,
         "unlinked": item.unlinked,
+        "kind": item.kind,
         "schema_version": item.schema_version,
         "renamed_to": item.renamed_to,
         "first_seen": iso(item.first_seen_us),

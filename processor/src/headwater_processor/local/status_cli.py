@@ -37,6 +37,7 @@ Examples:
   headwater status --name 'analytics.*' --tag finance
   headwater status --watch 5                         looks every five seconds until Ctrl-C
   headwater status --unlinked                        loose ends and the names probably meant
+  headwater status --kind source                     tables that applications write, and the like
   headwater status --job k8s://shop/order-enricher   its runs, pods and offsets
   headwater status --output json | jq '.datasets[] | select(.state == "STALE") | .name'
   headwater status --fail || page-somebody
@@ -92,6 +93,13 @@ _WATCH_S = 2.0
 )
 @click.option("--unlinked", is_flag=True, help="Only what hangs loose: read but never written, and the like.")
 @click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(list(status_view.KINDS), case_sensitive=False),
+    help="Only sources (nobody known writes them) or leaves (nobody known reads them), where that is right.",
+)
+@click.option(
     "--job",
     default="",
     metavar="NAME",
@@ -135,6 +143,7 @@ def status(
     names: tuple[str, ...],
     tags: tuple[str, ...],
     unlinked: bool,
+    kinds: tuple[str, ...],
     job: str,
     emitter: str,
     order: str,
@@ -146,7 +155,7 @@ def status(
 
     The head line says up to when everything has been seen: deadlines are judged at that time, not at the wall clock.
     """
-    filters = Filters(tuple(state.upper() for state in states), owners, namespaces, names, tags, unlinked)
+    filters = Filters(tuple(state.upper() for state in states), owners, namespaces, names, tags, unlinked, kinds)
     if job and watch_s:
         raise click.UsageError("--watch is for datasets, not for --job")
     tags_of = _tags(context) if tags else _no_tags

@@ -25,6 +25,7 @@ class Filters:
     names: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     unlinked: bool = False
+    kinds: tuple[str, ...] = ()
     written: frozenset[Name] | None = field(default=None)
     """Only these (what an emitter writes); None: all."""
 
@@ -36,6 +37,7 @@ class Filters:
             and (not self.namespaces or dataset.name.namespace in self.namespaces)
             and (not self.names or any(named(dataset.name, pattern) for pattern in self.names))
             and (not self.unlinked or bool(dataset.unlinked))
+            and (not self.kinds or dataset.kind in self.kinds)
             and (self.written is None or dataset.name in self.written)
             and (not self.tags or _meet(self.tags, dataset.about.tags) or _meet(self.tags, tags_of(dataset.name)))
         )

@@ -35,6 +35,7 @@ _COLOURS: Final = {
     "IDLE": "cyan",
     "UNKNOWN": "dim",
 }
+KINDS: Final = {"source": "a source: nobody known writes it", "leaf": "a leaf: nobody known reads it"}
 _LOOSE: Final = {
     "read-never-written": "read, but nobody writes it",
     "written-never-read": "written, but nobody reads it",
@@ -93,6 +94,7 @@ def as_object(report: StatusReport) -> dict[str, Any]:
             "alerts_firing": len(firing(report.alerts)),
             "shown": len(report.datasets),
             "unlinked": sum(bool(dataset.unlinked) for dataset in report.datasets),
+            "by_kind": {kind: sum(dataset.kind == kind for dataset in report.datasets) for kind in KINDS},
             "by_state": {state: report.counts.get(state, 0) for state in WORST_FIRST},
         },
         "partitions": [partition_object(partition) for partition in report.partitions],
@@ -159,6 +161,7 @@ def dataset_object(dataset: DatasetState) -> dict[str, Any]:
         "last_seen": iso(dataset.last_seen_us),
         "first_touched_by": dataset.first_touched_by,
         "unlinked": dataset.unlinked,
+        "kind": dataset.kind,
         "candidates": list(dataset.candidates),
         "owner": dataset.owner,
         "policy_version": dataset.policy_version,
@@ -315,6 +318,9 @@ def why(dataset: DatasetState) -> Text:
     if dataset.unlinked:
         text.append("; " if text.plain else "")
         text.append(_LOOSE.get(dataset.unlinked, dataset.unlinked), "yellow")
+    elif dataset.kind:
+        text.append("; " if text.plain else "")
+        text.append(kind_words(dataset.kind), "dim")
     if dataset.candidates:
         text.append("; meant: ")
         text.append(printable(" or ".join(dataset.candidates[:3])), "bold")
@@ -323,6 +329,11 @@ def why(dataset: DatasetState) -> Text:
     if hint:
         text.append(f" → {printable(hint.next_step)}", "dim")
     return text
+
+
+def kind_words(kind: str) -> str:
+    """What a dataset is whose other side is rightly not known, in words."""
+    return KINDS.get(kind, kind)
 
 
 def unlinked_words(kind: str) -> str:

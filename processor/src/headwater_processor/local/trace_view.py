@@ -11,7 +11,7 @@ from rich.tree import Tree
 
 from headwater.cli.printing import printable
 from headwater_processor.local.about_view import about_lines
-from headwater_processor.local.status_view import dataset_object, job_object, unlinked_words
+from headwater_processor.local.status_view import dataset_object, job_object, kind_words, unlinked_words
 from headwater_processor.local.texts import ago, count, iso, length
 from headwater_processor.state.runs import OffsetImage, RunImage
 from headwater_processor.state.values import DatasetState, JobState, Trace
@@ -170,6 +170,8 @@ def dataset_line(dataset: DatasetState, now_us: int) -> Text:
         line.append(f"  written {ago(dataset.last_write_us, now_us)}", "dim")
     if dataset.unlinked:
         line.append(f"  {unlinked_words(dataset.unlinked)}", "yellow")
+    elif dataset.kind:
+        line.append(f"  {kind_words(dataset.kind)}", "dim")
     if dataset.candidates:
         line.append(printable(f"  meant: {dataset.candidates[0]}"), "bold yellow")
     if not dataset.present:

@@ -357,12 +357,13 @@ class JudgedRecord:
     owner: str = ""
     candidates: tuple[str, ...] = ()
     max_age_us: int = 0
+    kind: str = ""
 
     def pack(self) -> bytes:
         """As stored; the state goes as its place in the Avro enum."""
         place = FRESHNESS_STATES.index(self.state)
         fields = [place, self.reason, self.since_us, self.deadline_us, self.unlinked, self.policy_version]
-        return msgspec.msgpack.encode([*fields, self.owner, self.candidates, self.max_age_us])
+        return msgspec.msgpack.encode([*fields, self.owner, self.candidates, self.max_age_us, self.kind])
 
     @classmethod
     def unpack(cls, value: bytes) -> JudgedRecord:
@@ -378,6 +379,6 @@ class JudgedRecord:
                 state = FRESHNESS_STATES[state]
             if len(rest) > 6:
                 rest[6] = tuple(rest[6])
-            return cls(str(state).upper(), *rest[:8])
+            return cls(str(state).upper(), *rest[:9])
         except (msgspec.MsgspecError, TypeError, ValueError, IndexError) as error:
             raise LayoutError(f"a record of table 'st' cannot be read: {error}") from error

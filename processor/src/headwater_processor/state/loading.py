@@ -208,6 +208,7 @@ def _dataset(
         since_us=judged.since_us,
         deadline_us=_deadline_us(judged, fresh),
         unlinked=judged.unlinked,
+        kind=judged.kind,
         candidates=judged.candidates,
         owner=judged.owner or about.owner,
         policy_version=judged.policy_version,

@@ -36,6 +36,8 @@ class DatasetState:
     """When it goes stale if nobody writes it before; 0 never."""
     unlinked: str = ""
     """The kind of looseness, empty when linked."""
+    kind: str = ""
+    """`source` (nobody known writes it) or `leaf` (nobody known reads it), where that is right; else empty."""
     candidates: tuple[str, ...] = ()
     """Names that this one may have been meant to be, best first."""
     owner: str = ""

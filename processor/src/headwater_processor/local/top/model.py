@@ -42,6 +42,7 @@ class Row:
     last_write_us: int = 0
     idle_through_us: int = 0
     unlinked: str = ""
+    kind: str = ""
     candidates: tuple[str, ...] = ()
     owner: str = ""
     first_seen_us: int = 0
@@ -58,7 +59,7 @@ class Row:
 
     def settle(self) -> None:
         """Work out what follows from the rest; to be called when the judgement or the presence has changed."""
-        self.text = f"{self.name} {self.owner} {self.state} {self.unlinked}".lower()
+        self.text = f"{self.name} {self.owner} {self.state} {self.unlinked} {self.kind}".lower()
         self.written()
 
     def written(self) -> None:
@@ -258,6 +259,7 @@ class Model:
                 status.candidates,
                 status.owner or row.stated_owner,
             )
+            row.kind = status.kind
         elif delta.about is not None and delta.version >= row.about_version:
             row.about_version, stated = delta.version, About.from_json(delta.about).owner
             row.owner = stated if row.owner == row.stated_owner else row.owner
@@ -327,6 +329,7 @@ def _row(dataset: DatasetState) -> Row:
         dataset.last_write_us,
         dataset.idle_through_us,
         dataset.unlinked,
+        dataset.kind,
         dataset.candidates,
         dataset.owner,
         dataset.first_seen_us,
