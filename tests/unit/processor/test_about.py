@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attr
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openlineage.client.generated import (
     base_subset_dataset as subset,
@@ -239,10 +239,11 @@ JSON = st.recursive(
         inner,
         max_size=6,
     ),
-    max_leaves=30,
+    max_leaves=15,
 )  # fmt: skip
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from([fact.facet for fact in FACTS.values()]), JSON))
 def test_whatever_a_facet_holds_its_text_is_bounded_and_one_line_an_item(facets: dict[str, Any]) -> None:
     entry = {"namespace": "n", "name": "d", "facets": facets}

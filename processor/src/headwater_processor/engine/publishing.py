@@ -354,7 +354,7 @@ def _keys_in(names: Sequence[bytes], facts: Facts) -> list[bytes]:
             keys += split_edge_key(body)[1:]
         elif kind == b"a":
             keys += (body[:KEY_BYTES], body[KEY_BYTES:])
-        elif kind == b"s":
+        elif kind in (b"s", b"b"):
             keys.append(body[1:])
         else:
             keys.append(body[:KEY_BYTES])
