@@ -1,7 +1,7 @@
 """What a look of `headwater discover` costs: `python -m tests.support.measure_discover SERVERS [PARTITIONS] [GROUPS]`.
 
-Topics of ten partitions are made, and groups without members that have committed in all of them. Each look is printed: wall time, CPU
-of the whole process, largest resident memory. The last one is that of `--once`.
+Topics of ten partitions are made, and groups without members that have committed in all of them. Each look is printed: wall
+time, CPU of the whole process, largest resident memory. The last one is that of `--once`.
 """
 
 from __future__ import annotations
