@@ -238,6 +238,15 @@ def test_wrong_usage_names_the_thing(
     assert said in found.capsys.readouterr().err
 
 
+def test_a_broker_that_cannot_list_groups_is_named(found: Found) -> None:
+    embedded = Producer({"bootstrap.servers": "unused", "test.mock.num.brokers": 1, "log_level": 0})
+    (broker,) = embedded.list_topics(timeout=10).brokers.values()
+    assert run(found.arguments("--once", "--kafka", f"{broker.host}:{broker.port}")) == 2
+    said = found.capsys.readouterr().err
+    assert "cannot list consumer groups" in said
+    assert "try: name a real Kafka" in said
+
+
 def test_an_outage_loses_nothing_and_says_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (
         ("discover.asking", "_TIMEOUT_S"),
