@@ -1,7 +1,7 @@
 """What a look of `headwater discover` costs: `python -m tests.support.measure_discover SERVERS [PARTITIONS] [GROUPS]`.
 
-Topics of ten partitions are made, and groups without members that have committed in all of them. Each look is printed: wall time,
-CPU of the whole process, largest resident memory. The last one is that of `--once`.
+Topics of ten partitions are made, and groups without members that have committed in all of them. Each look is printed: wall
+time, CPU of the whole process, largest resident memory. The last one is that of `--once`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from tests.support.processes import wait_until
 
 from headwater.discover.asking import Asking
 from headwater.discover.choosing import Chosen
@@ -44,8 +45,12 @@ def fill(servers: str, prefix: str, partitions: int, groups: int) -> list[TopicP
 
 def commit(admin: AdminClient, group: str, places: list[TopicPartition]) -> None:
     """Commit for a group without members."""
-    for future in admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)]).values():
-        future.result(60)
+
+    def committed() -> bool:
+        (future,) = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)]).values()
+        return all(at.error is None for at in future.result(60).topic_partitions)
+
+    wait_until(committed, within_s=60, what=f"commits of {group}")
 
 
 def main() -> int:

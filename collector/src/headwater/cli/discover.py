@@ -132,16 +132,18 @@ class _Session:
         while not stop.is_set():
             began_s = time.monotonic()
             try:
-                look = self._look()
+                self._turn(counts, began_s)
             except DeliveryError as error:
                 note(self.context, f"{error.message}; it is tried again in {interval_s:g} s")
                 if counts is not None:
                     counts.failed(error.message)
-            else:
-                if counts is not None:
-                    counts.done(look, time.monotonic() - began_s)
-                self._tell(look)
             stop.wait(max(0.1, began_s + interval_s - time.monotonic()))
+
+    def _turn(self, counts: Counts | None, began_s: float) -> None:
+        look = self._look()
+        if counts is not None:
+            counts.done(look, time.monotonic() - began_s)
+        self._tell(look)
 
     def _look(self, *, whole: bool = False) -> Look:
         look = self.discoverer.look(now_ms(), whole=whole)

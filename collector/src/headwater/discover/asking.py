@@ -1,6 +1,6 @@
 """One look at a cluster, asked of Kafka's admin API. Nothing is consumed, committed or joined, and nothing is changed.
 
-Asked for are, in this order: the cluster and its topics, the groups, the members of each, its commits, then the ends of all
+Asked for are, in this order: the topics, the groups, the members of each, its commits, the cluster's id, then the ends of all
 partitions, so that an end is never older than a commit. Requests go out in batches. A group or partition that does not answer, or
 that we may not see, is counted by reason, named in the log once, and holds up nothing. Where no partition answers, the look fails.
 """
@@ -61,6 +61,7 @@ class Asking:
         self._config = client_config(kafka, client_id="headwater-discover")
         self._admin = self._client()
         self._stale = False
+        self._described = True
         self._named: set[tuple[str, str]] = set()
 
     def look(self, *, whole: bool = False) -> ClusterSeen:
@@ -75,8 +76,9 @@ class Asking:
             self._admin, self._stale = self._client(), False
         seen = ClusterSeen()
         try:
-            self._look_at_cluster(seen)
+            self._look_at_topics(seen)
             self._look_at_groups(seen)
+            self._describe_cluster(seen)
             self._look_at_ends(seen, whole=whole)
         except KafkaException as error:
             self._stale = True
@@ -89,21 +91,28 @@ class Asking:
         except KafkaException as error:
             raise translate(error, self.servers) from error
 
-    def _look_at_cluster(self, seen: ClusterSeen) -> None:
+    def _look_at_topics(self, seen: ClusterSeen) -> None:
         found = list_topics(self._admin, self._config, timeout_s=_TIMEOUT_S)
         seen.topics = {
             name: len(topic.partitions)
             for name, topic in sorted(found.topics.items())
             if name in self._topics and not self._forbids(seen, f"topic {name}", topic.error)
         }
+        seen.cluster_id = found.cluster_id or ""
+        seen.brokers = tuple(sorted(f"{broker.host}:{broker.port}" for broker in found.brokers.values()))
+
+    def _describe_cluster(self, seen: ClusterSeen) -> None:
+        """Its id and its brokers. Where it is not described (it waits for a controller), what came with the topics stands."""
+        if not self._described:
+            return
         try:
             cluster = self._admin.describe_cluster(request_timeout=_TIMEOUT_S).result(_TIMEOUT_S + 5)
-            seen.cluster_id = cluster.cluster_id or ""
-            seen.brokers = tuple(sorted(f"{node.host}:{node.port}" for node in cluster.nodes))
-        except KafkaException as error:  # what the topics came with says the same
+        except KafkaException as error:
+            self._described = False
             self._refuse(seen, "cluster_not_described", "the cluster", error)
-            seen.cluster_id = found.cluster_id or ""
-            seen.brokers = tuple(sorted(f"{broker.host}:{broker.port}" for broker in found.brokers.values()))
+            return
+        seen.cluster_id = cluster.cluster_id or seen.cluster_id
+        seen.brokers = tuple(sorted(f"{node.host}:{node.port}" for node in cluster.nodes)) or seen.brokers
 
     def _forbids(self, seen: ClusterSeen, what: str, error: KafkaError | None) -> bool:
         if error is None:
@@ -134,12 +143,13 @@ class Asking:
         except KafkaException as error:
             raise self._unlisted(error) from error
         valid: list[ConsumerGroupListing] = listed.valid or []
-        errors: list[KafkaException] = listed.errors or []
-        for why in errors:
-            seen.whole = False
-            self._refuse(seen, "groups_not_listed", "the groups of a broker", why)
+        # Its documentation says exceptions, the client (2.16) gives the errors themselves.
+        errors = [one if isinstance(one, KafkaException) else KafkaException(one) for one in listed.errors or []]
         if errors and not valid:
             raise self._unlisted(errors[0])
+        for why in errors:
+            seen.whole = False
+            self._refuse(seen, "groups_not_listed", "what a broker knows of groups", why)
         return valid
 
     def _unlisted(self, error: KafkaException) -> Exception:

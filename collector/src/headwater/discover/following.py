@@ -42,7 +42,6 @@ class Following:
 
     def __init__(self, name: str, window: int) -> None:
         self.name = name
-        self.seen = GroupSeen(name, "UNKNOWN")
         self.observation = Observation(name, "UNKNOWN")
         self._window = window
         self._assigned: frozenset[Place] = frozenset()
@@ -73,7 +72,6 @@ class Following:
         assigned = seen.assigned()
         if assigned or not (seen.members and seen.state in REBALANCING):
             self._assigned = assigned
-        self.seen = seen
         self._follow(seen, cluster)
         self.observation = self._observed(seen)
 
@@ -81,7 +79,6 @@ class Following:
         """The group is no more."""
         self._trails.clear()
         self._assigned = frozenset()
-        self.seen = GroupSeen(self.name, GONE)
         self.observation = Observation(self.name, GONE)
 
     def due(self, namespace: str, cluster_id: str, *, now_ms: int, at_ms: int, repeat_ms: int) -> Saying | None:
