@@ -33,7 +33,7 @@ def levels(found: Iterator[Finding] | list[Finding]) -> list[str]:
     return [one.level.value for one in found]
 
 
-def said(found: Iterator[Finding]) -> str:
+def said(found: Iterator[Finding] | list[Finding]) -> str:
     return "\n".join(f"{one.level.value} {one.text} {one.remedy}" for one in found)
 
 
