@@ -9,6 +9,7 @@ import pytest
 from headwater.doors import learning
 from headwater.doors.clusters import Cluster, ClusterBook, Clusters, cluster_of
 from headwater.doors.learning import learn_in_background
+from headwater.kafka.aiokafka import _librdkafkas
 from headwater_processor.local.broker import MockCluster
 
 ID = "x2Xk0p7bSTuNpzlXpAg2Qw"
@@ -76,3 +77,31 @@ def test_the_embedded_broker_answers_and_says_nothing() -> None:
     finally:
         broker.close()
     assert book.version == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"bootstrap_servers": "b:9092"}, {}),
+        (
+            {
+                "security_protocol": "SASL_PLAINTEXT",
+                "sasl_mechanism": "PLAIN",
+                "sasl_plain_username": "u",
+                "sasl_plain_password": "p",
+            },
+            {
+                "security.protocol": "SASL_PLAINTEXT",
+                "sasl.mechanism": "PLAIN",
+                "sasl.username": "u",
+                "sasl.password": "p",
+            },
+        ),
+        ({"ssl_context": object()}, None),
+        ({"sasl_oauth_token_provider": object()}, None),
+    ],
+)
+def test_aiokafkas_settings_lead_to_the_same_cluster_where_librdkafka_can_be_told_them(
+    settings: dict[str, object], told: object
+) -> None:
+    assert _librdkafkas(settings) == told

@@ -80,7 +80,7 @@ class Namespaces:
 
     def of_emitter(self, emitter: str) -> str:
         """Who speaks, `door:name`: one who speaks in two environments is two."""
-        if not self._prefix or self._prefix in emitter:
+        if not self._prefix or not emitter or self._prefix in emitter:
             return emitter
         door, colon, name = emitter.partition(":")
         return f"{door}:{self._prefix}{name}" if colon else self._prefix + emitter

@@ -110,18 +110,23 @@ class NameRules:
         """The event under the names that are kept; itself, if they are those that it has."""
         view = self._current()
         job = self.job(event.job)
-        uses = (*event.inputs, *event.outputs)
-        found = [self._dataset(view, use.namespace, use.name) for use in uses]
-        if (
-            job == event.job
-            and all(each.same for each in found)
-            and not event.edges
-            and not any(use.aliases or use.previous for use in uses)
-            and all(parent is None or self.job(parent) == parent for parent in (event.parent_job, event.root_job))
-            and (not event.emitter or self.namespaces.of_emitter(event.emitter) == event.emitter)
-        ):
+        found: list[_Dataset] = []
+        same = job == event.job and not event.edges
+        for use in (*event.inputs, *event.outputs):
+            each = view.datasets.get((use.namespace, use.name)) or self._dataset(view, use.namespace, use.name)
+            found.append(each)
+            if not each.same or use.aliases or use.previous:
+                same = False
+        if same and self._says_the_same(event.parent_job, event.root_job, event.emitter):
             return event
         return self._renamed(view, event, job, found)
+
+    def _says_the_same(self, parent: Name | None, root: Name | None, emitter: str) -> bool:
+        return (
+            (parent is None or self.job(parent) == parent)
+            and (root is None or self.job(root) == root)
+            and self.namespaces.of_emitter(emitter) == emitter
+        )
 
     def _renamed(self, view: _View, event: LineageEvent, job: Name, found: Sequence[_Dataset]) -> LineageEvent:
         many = len(event.inputs)
@@ -195,7 +200,7 @@ class NameRules:
             if said and said != kept and emitter.endswith((f":{said}", f"/{said}")):
                 emitter = emitter[: len(emitter) - len(said)] + kept
                 break
-        return self.namespaces.of_emitter(emitter) if emitter else emitter
+        return self.namespaces.of_emitter(emitter)
 
     def _current(self) -> _View:
         book = self.book or self._nothing
@@ -216,7 +221,7 @@ class NameRules:
 
     def _worked_out(self, clusters: Clusters, given: Name) -> _Dataset:
         canonical = canonical_dataset(given.namespace, given.name)
-        if not (canonical.namespace and canonical.name):  # nothing but white space: not ours to judge
+        if not (canonical.namespace and canonical.name):  # white space alone
             return _Dataset(given, None, same=True, is_part=False)
         folded = canonical.name
         if not self._is_kept(canonical):
