@@ -197,7 +197,8 @@ DOMAIN: Final[tuple[Spec, ...]] = (
          "Hundreds, hour by hour: `NodeGrowth` names the emitter; fold its names where they come in (doors.fold).", ("node",),
          "", "2"),
     Spec("headwater_growth_left_out", "gauge", "Of these and those of the hour before, names that were counted for nobody,"
-         " for there were too many forms.", "Above 0: more than 10,000 pairs of emitter and form in two hours; what grows is among them."),
+         " for there were too many forms.",
+         "Above 0: more than 10,000 pairs of emitter and form in two hours; what grows is among them."),
     Spec("headwater_state_entries", "gauge", "What the tables of the whole domain hold, removed ones too. Only the owner of shard 0"
          " tells.",
          "Nothing is ever dropped but runs: growth for days at an even rate is names with dates or hashes in them. run: open ones"
