@@ -46,21 +46,20 @@ class Speaker:
         streaming: bool = False,
     ) -> LineageEvent:
         self.said += 1
-
-        def aliases(name: Name) -> tuple[Name, ...]:
-            return (Name(HUB, name.name),) if hub else ()
-
         rows = (Measure(rows=1),) if kind is EventType.RUNNING else ()
+
+        def use(name: Name, measures: tuple[Measure, ...] = ()) -> DatasetUse:
+            aliases = (Name(HUB, name.name),) if hub else ()
+            return DatasetUse(name.namespace, name.name, aliases=aliases, measures=measures)
+
         return LineageEvent(
             event_id=self.said.to_bytes(16, "big"),
             event_time_us=at_us,
             event_type=kind,
             run_id=(run or self.said).to_bytes(16, "big"),
             job=Name("k8s://shop", job) if job else Name("", ""),
-            inputs=tuple(DatasetUse(name.namespace, name.name, aliases=aliases(name)) for name in reads),
-            outputs=tuple(
-                DatasetUse(name.namespace, name.name, aliases=aliases(name), measures=rows) for name in writes
-            ),
+            inputs=tuple(use(name) for name in reads),
+            outputs=tuple(use(name, rows) for name in writes),
             processing=Processing.STREAMING if streaming else Processing.UNKNOWN,
             emitter=emitter or f"sdk:{job}",
         )

@@ -73,10 +73,12 @@ class Figures:
     """dataset or job → nodes that were judged."""
     unlinked: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(dataset or job, kind) → nodes."""
+    kinds: Counter[str] = field(default_factory=Counter)
+    """source or leaf → datasets."""
 
     def add(self, other: Figures) -> None:
         """Count what was counted elsewhere."""
-        for name in ("inventory", "covered", "states", "slo", "edges", "judged", "unlinked"):
+        for name in ("inventory", "covered", "states", "slo", "edges", "judged", "unlinked", "kinds"):
             getattr(self, name).update(getattr(other, name))
         self.without_run += other.without_run
         self.duplicates += other.duplicates
@@ -198,6 +200,8 @@ class Census:
             figures.judged[node] += 1
             if status.unlinked:
                 figures.unlinked[node, status.unlinked] += 1
+            elif status.kind:
+                figures.kinds[status.kind] += 1
         walk.left = list(keys)
 
     def _tell(self) -> None:

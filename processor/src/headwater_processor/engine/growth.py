@@ -43,6 +43,8 @@ class GrowthWalk:
         self.new: Mapping[str, int] = {}
         """Datasets and jobs with made names that were new in the last hour that was counted."""
         self.left_out = 0
+        self.counted = False
+        """Whether a walk has come to its end, and these are figures."""
 
     def step(self, as_of_us: int) -> Tally | None:
         """Go on, or begin anew if it is time; the count, when a walk has come to its end."""
@@ -60,14 +62,14 @@ class GrowthWalk:
             return None
         self._tally = None
         self._next_at = max(self._begun_at + self._every_s, 2 * self._clock() - self._begun_at)
-        self.new, self.left_out = dict(tally.new), tally.left_out
+        self.new, self.left_out, self.counted = dict(tally.new), tally.left_out, True
         return tally
 
     def stop(self) -> None:
         """Shard 0 is another's now."""
         self._tally = None
         self._next_at = -1e9
-        self.new, self.left_out = {}, 0
+        self.new, self.left_out, self.counted = {}, 0, False
 
     def _count(self, tally: Tally, names: Mapping[bytes, bytes]) -> None:
         made: dict[bytes, tuple[bytes, Name, str]] = {}
