@@ -69,7 +69,7 @@ def test_what_was_said_stays_in_a_facet() -> None:
 
 
 def test_the_facet_is_bounded() -> None:
-    parts = tuple(DatasetUse(LAKE, f"{'x' * 900}/day={day}") for day in range(100))
+    parts = tuple(DatasetUse(LAKE, f"{'x' * 400}/day={day}") for day in range(100))
     changed = NameRules().apply(event(inputs=parts))
     assert len(changed.inputs) == 1
     assert len(told(changed)["datasets"]) == MOST_TOLD

@@ -39,7 +39,7 @@ DEFAULT_RULES: Final = (
 )  # fmt: skip
 RULES: Final = (*DEFAULT_RULES, "cronjob", "uuid_anywhere")
 
-LONGEST_CHARS: Final = 1_024
+LONGEST_CHARS: Final = 512
 """A longer name is left as it is: to look for all of this in it takes too long."""
 
 Rewrite = Callable[[str], str]

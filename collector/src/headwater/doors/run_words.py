@@ -105,6 +105,7 @@ _ENDING: Final = re.compile(
 )
 _NO_WORDS: Final = (re.compile(r"\{[a-z]+\}"), UUID, HASH)
 _WORD: Final = re.compile(r"[A-Za-z]{2,}")
+_BESIDE_CHARS: Final = 80
 _SEPARATOR: Final = re.compile(r"[./]")
 
 
@@ -130,11 +131,12 @@ def stands_beside_a_run(found: re.Match[str]) -> bool:
 
 
 def _part(found: re.Match[str]) -> tuple[int, int]:
-    """From where to where the part of the name reaches that it was found in; dots and slashes part."""
-    name = found.string
-    left = max(name.rfind("/", 0, found.start()), name.rfind(".", 0, found.start())) + 1
-    following = _SEPARATOR.search(name, found.end())
-    return left, following.start() if following else len(name)
+    """From where to where the part of the name reaches that it was found in; dots and slashes part. What is far is not beside it."""
+    name, start, end = found.string, found.start(), found.end()
+    nearest = max(0, start - _BESIDE_CHARS)
+    left = max(name.rfind("/", nearest, start) + 1, name.rfind(".", nearest, start) + 1, nearest)
+    following = _SEPARATOR.search(name, end, end + _BESIDE_CHARS)
+    return left, following.start() if following else min(len(name), end + _BESIDE_CHARS)
 
 
 def _words(text: str) -> frozenset[str]:
