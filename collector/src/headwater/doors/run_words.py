@@ -131,7 +131,7 @@ def stands_beside_a_run(found: re.Match[str]) -> bool:
 
 
 def _part(found: re.Match[str]) -> tuple[int, int]:
-    """From where to where the part of the name reaches that it was found in; dots and slashes part. What is far is not beside it."""
+    """From where to where the part of the name reaches that it was found in; dots and slashes part. The far is not beside it."""
     name, start, end = found.string, found.start(), found.end()
     nearest = max(0, start - _BESIDE_CHARS)
     left = max(name.rfind("/", nearest, start) + 1, name.rfind(".", nearest, start) + 1, nearest)
