@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -17,13 +18,14 @@ import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from tests.support.doors import events_of
+from tests.support.outages import BACK_SOON
 from tests.support.processes import wait_until
 from tests.support.services import KafkaServer, KafkaService
 
 from headwater.cli.root import run
 from headwater.cli.watching import deliver, now_ms
 from headwater.discover.asking import Asking
-from headwater.discover.service import Discoverer, groups_of, namespace_of, topics_of
+from headwater.discover.service import Discoverer, Look, groups_of, namespace_of, topics_of
 from headwater.errors import DeliveryError
 from headwater.runtime.models import DiscoverSettings, KafkaSettings, Settings
 from headwater_schemas.events import NIL_UUID, EventType, LineageEvent
@@ -254,7 +256,7 @@ def test_an_outage_loses_nothing_and_says_nothing_twice(tmp_path: Path, monkeypa
         ("cli.producing", "_REACH_S"),
     ):
         monkeypatch.setattr(f"headwater.{module}.{name}", 1.0)
-    with KafkaServer() as server:
+    with KafkaServer(BACK_SOON) as server:
         servers = server.bootstrap_servers
         service = KafkaService(servers, "own", server=server)
         events, orders = service.create_topic("lineage.events"), service.create_topic("orders")
@@ -283,7 +285,7 @@ def test_an_outage_loses_nothing_and_says_nothing_twice(tmp_path: Path, monkeypa
                 with pytest.raises(DeliveryError):
                     here.look(now_ms())
                 server.start()
-                again = here.look(now_ms())
+                again = _first_look(here)
                 assert [event.event_id for event in again.events] == [event.event_id for event in seen.events]
                 deliver(settings, again.events, dry_run=False)
                 here.confirm(again)
@@ -303,6 +305,19 @@ def test_an_outage_loses_nothing_and_says_nothing_twice(tmp_path: Path, monkeypa
 
 def _settings(*texts: str) -> list[str]:
     return [word for text in texts for word in ("--set", text)]
+
+
+def _first_look(here: Discoverer) -> Look:
+    """Of a broker that begins to answer."""
+    found: list[Look] = []
+
+    def looks() -> bool:
+        with contextlib.suppress(DeliveryError):
+            found.append(here.look(now_ms()))
+        return bool(found)
+
+    wait_until(looks, within_s=30, what="a look at the broker that is back", pause_s=0.2)
+    return found[0]
 
 
 def _discoverer(servers: str) -> Discoverer:
