@@ -66,7 +66,7 @@ def test_a_record_that_is_too_short_is_refused_by_name() -> None:
 
 
 def test_a_judgement_may_lack_what_came_later() -> None:
-    judged = JudgedRecord("LATE", "why", 1, 2, "read-never-written", 3, "me", ("x/y",), 9)
+    judged = JudgedRecord("LATE", "why", 1, 2, "read-never-written", 3, "me", ("x/y",), 9, "leaf")
     assert JudgedRecord.unpack(judged.pack()) == judged
     assert JudgedRecord.unpack(b"\x93\x03\xa0\x05") == JudgedRecord("STALE", "", 5)
 
