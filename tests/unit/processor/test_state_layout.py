@@ -21,6 +21,8 @@ from headwater_processor.state.layout import (
     split_edge_key,
     unpack_name,
     unpack_partitions,
+    was_read,
+    was_written,
 )
 from headwater_processor.state.near import near_names
 from headwater_processor.state.runs import JobHistory, OffsetImage, RunImage, pack_history, run_image, unpack_history
@@ -63,6 +65,12 @@ def test_freshness_without_who_wrote_is_read() -> None:
 def test_a_record_that_is_too_short_is_refused_by_name() -> None:
     with pytest.raises(LayoutError, match="table 'ds' has 3 bytes where at least 40 belong"):
         DatasetRecord.unpack(b"abc")
+
+
+@pytest.mark.parametrize(("read_us", "written_us"), [(0, 0), (T, 0), (0, T), (T, T)])
+def test_which_halves_of_a_dataset_are_known_is_told_without_the_rest(read_us: int, written_us: int) -> None:
+    stored = DatasetRecord(T, first_read_us=read_us, first_written_us=written_us).pack()
+    assert (was_read(stored), was_written(stored)) == (bool(read_us), bool(written_us))
 
 
 def test_a_judgement_may_lack_what_came_later() -> None:

@@ -26,11 +26,18 @@ from headwater_processor.core.judge_settings import JudgeSettings
 from headwater_processor.core.policies import PolicySet
 from headwater_processor.core.runs import decode_run, is_closed
 from headwater_processor.core.template import RESTARTABLE
-from headwater_processor.core.unlinked import JobFacts, OpenRun
+from headwater_processor.core.unlinked import (
+    LEAF,
+    READ_NEVER_WRITTEN,
+    SOURCE,
+    WRITTEN_NEVER_READ,
+    JobFacts,
+    OpenRun,
+)
 from headwater_processor.engine.facts import ALIASES_EVERY_S, ALIASES_OF_NEW_S, FactReader
 from headwater_processor.engine.images import Facts, judged, status_of
 from headwater_processor.engine.publishing import Shard
-from headwater_processor.state.layout import JudgedRecord, last_write_us, retracted_us
+from headwater_processor.state.layout import JudgedRecord, last_write_us, retracted_us, was_read, was_written
 from headwater_schemas.codec import encode_alert
 from headwater_schemas.deltas import FreshnessState, Status
 from headwater_schemas.ids import KEY_BYTES, dataset_key, emitter_key, shard_of
@@ -92,7 +99,7 @@ def to_wake(judge: ShardJudge, names: Sequence[bytes], facts: Facts) -> list[byt
         elif kind == b"d":
             status = statuses.get(name)
             record = facts.ds.get(name[1:])
-            if status is None or status.unlinked or status.kind or (record is not None and retracted_us(record) > 0):
+            if status is None or (record is not None and (retracted_us(record) > 0 or _is_whole(status, record))):
                 members[name] = None
         elif kind == b"j":
             status = statuses.get(name)
@@ -101,6 +108,15 @@ def to_wake(judge: ShardJudge, names: Sequence[bytes], facts: Facts) -> list[byt
         elif kind == b"m":
             members[b"e" + name[1:]] = None
     return list(members)
+
+
+def _is_whole(status: Status, record: bytes) -> bool:
+    """Whether what was missing of a dataset when it was judged is there now: its name comes each minute in which it is told of."""
+    if status.kind == SOURCE or status.unlinked == READ_NEVER_WRITTEN:
+        return was_written(record)
+    if status.kind == LEAF or status.unlinked == WRITTEN_NEVER_READ:
+        return was_read(record)
+    return False
 
 
 class Judging:
