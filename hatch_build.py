@@ -28,7 +28,7 @@ MODULES = {
         "core/knowledge core/lattice core/pack core/pieces core/plan core/plan_values core/policies core/runs core/seen "
         "core/template core/unlinked core/wording "
         "engine/engine engine/facts engine/histories engine/images engine/intake engine/judging engine/names engine/owned "
-        "engine/publishing engine/stats state/layout"
+        "engine/publishing engine/stats engine/waking state/layout"
     ),
     "headwater_schemas": "deltas ids walker wire wire_delta",
 }

@@ -18,10 +18,10 @@ from headwater_processor.core.policies import compile_policies
 from headwater_processor.engine import census as census_module
 from headwater_processor.engine.census import Census, Figures
 from headwater_processor.engine.facts import FactReader
-from headwater_processor.engine.judging import ShardJudge
 from headwater_processor.engine.names import NameBook
 from headwater_processor.engine.publishing import Shard
 from headwater_processor.engine.shards import Shards, ShardSettings
+from headwater_processor.engine.waking import ShardJudge
 from headwater_processor.state.layout import DatasetRecord, EdgeRecord, FreshnessRecord, JudgedRecord
 from headwater_schemas.alerts import Severity
 from headwater_schemas.deltas import Status

@@ -109,6 +109,18 @@ def test_two_lists_of_bootstrap_servers_of_one_cluster_name_one_topic(domain: Do
     assert domain.status(inside).unlinked == domain.status(outside).unlinked == ""
 
 
+def test_a_loose_topic_is_none_any_more_when_it_is_read_by_its_other_name(domain: Domain, say: Speaker) -> None:
+    inside, outside = topic("orders"), topic("orders", f"kafka://{OUTSIDE}")
+    domain.say([say("shop", T0, reads=(Name("postgres://db:5432", "a.b.c"),), writes=(inside,), hub=True)])
+    domain.until(T0 + MINUTE_US)
+    assert kinds(domain.until(T0 + 2 * DAY_US)) == [("WrittenNeverRead", "orders", AlertState.FIRING)]
+    read_us = T0 + 2 * DAY_US + MINUTE_US
+    domain.say([say("billing", read_us, reads=(outside,), writes=(Name(LAKE, "mart"),), hub=True)])
+    said = domain.until(read_us + MINUTE_US) + domain.until(read_us + HOUR_US + MINUTE_US)
+    assert kinds(said) == [("WrittenNeverRead", "orders", AlertState.RESOLVED)]
+    assert domain.status(inside).unlinked == domain.status(outside).unlinked == ""
+
+
 @pytest.mark.parametrize("written", [INSIDE, OUTSIDE])
 def test_whichever_of_two_names_is_written_the_class_is_stale_once_and_well_again(say: Speaker, written: str) -> None:
     target = Policy("topics", "kafka://*", "orders", max_age_ms=3_600_000, criticality=Criticality.HIGH)

@@ -13,8 +13,8 @@ from headwater_processor.core.aliases import Candidates
 from headwater_processor.core.desk import CANDIDATES, DOWNSTREAM, Judgement
 from headwater_processor.core.freshness import DatasetFacts, merge_class
 from headwater_processor.core.judge import (
+    LOOK_AT_LOOSE_US,
     LOOK_AT_SOURCES_US,
-    LOOK_FOR_CANDIDATES_US,
     EmitterFacts,
     judge_dataset,
     judge_emitter,
@@ -313,7 +313,7 @@ def test_what_people_query_is_a_leaf_when_it_is_written_and_never_read() -> None
 def test_candidates_once_found_are_kept_and_missing_ones_are_looked_for_again() -> None:
     misspelt = DatasetFacts(Name(KAFKA, "ordres"), first_seen_us=T0, first_read_us=T0)
     watch = Watch().dataset(misspelt, T0 + 2 * HOUR_US, candidates=Candidates())
-    assert watch.next_look_us == T0 + 2 * HOUR_US + LOOK_FOR_CANDIDATES_US
+    assert watch.next_look_us == T0 + 2 * HOUR_US + LOOK_AT_LOOSE_US
     watch.dataset(misspelt, watch.next_look_us, candidates=Candidates([ORDERS]))
     assert watch.status.candidates == ("kafka://b:9092/orders",)
     watch.dataset(misspelt, T0 + 9 * HOUR_US, candidates=Candidates())

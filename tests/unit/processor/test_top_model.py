@@ -153,6 +153,15 @@ def test_loose_ends_come_with_what_was_meant_first_and_jobs_among_them() -> None
     assert [one.name for one in model.loose()] == ["n/z", "n/b"]
 
 
+def test_a_source_is_no_loose_end_and_is_found_by_what_it_is() -> None:
+    model = model_of(Snapshot([DatasetState(Name("n", "b"), True, kind="source"), fresh()]))
+    assert model.loose() == []
+    assert [row.name for row in Wishes().filtered("source").of(model.rows.values())] == ["n/b"]
+    now = Status(kind="leaf")
+    model.take([GraphDelta("k", 9, Entity.DATASET, Aspect.STATUS, True, T, namespace="n", name="b", status=now)])
+    assert Wishes().filtered("source").of(model.rows.values()) == []
+
+
 def test_an_incident_opens_and_ends_and_each_copy_is_told_once() -> None:
     model = model_of(alert(AlertState.FIRING), alert(AlertState.FIRING))
     assert [one.kind for one in model.alerts_firing()] == ["DatasetStale"]

@@ -251,27 +251,9 @@ def _overdue(
     look_us = 0 if alone else explained_us + 1
     look_us = look_us if look_us > verdict.as_of_us else 0
     if verdict.learned:
-        if not facts.writer_known:
-            reason = f"quiet: no job is known that writes it, and no write was seen since {when(facts.last_write_us)}"
-            return _quiet(verdict, reason, look_us)
-        if inputs is None:
-            verdict = replace(verdict, wants_inputs=True)
-        elif inputs and all(_tells(one, facts) for one in inputs):
-            fed_us = _fed_us(facts, inputs)
-            if not fed_us:
-                reason = f"nothing was there to be made of: {_sources_said(inputs)} written since"
-                again_us = verdict.as_of_us + min(max(verdict.max_age_us // 2, cadence.LEAST_AGE_US), QUIET_LOOK_US)
-                return _quiet(verdict, reason, min(look_us, again_us) if look_us else again_us)
-            verdict = replace(verdict, deadline_us=max(verdict.deadline_us, fed_us + verdict.max_age_us))
-            if verdict.as_of_us <= verdict.deadline_us:
-                reason = f"something to be made of came only at {when(fed_us)}; {target}"
-                again_us = verdict.deadline_us + 1
-                return replace(
-                    verdict,
-                    state=FreshnessState.IDLE,
-                    reason=reason,
-                    next_look_us=min(look_us, again_us) if look_us else again_us,
-                )
+        verdict = _excused(verdict, facts, target, look_us, inputs)
+        if verdict.state is FreshnessState.IDLE:
+            return verdict
     failed = facts.last_failure_us > facts.last_write_us
     tail = f"; a run failed at {when(facts.last_failure_us)}" if failed else ""
     return replace(
@@ -283,9 +265,36 @@ def _overdue(
     )
 
 
-def _quiet(verdict: Verdict, reason: str, look_us: int) -> Verdict:
-    """Idle without a deadline: only news, or another look, can change that."""
-    return replace(verdict, state=FreshnessState.IDLE, reason=reason, deadline_us=0, next_look_us=look_us)
+def _excused(
+    verdict: Verdict, facts: DatasetFacts, target: str, look_us: int, inputs: Sequence[DatasetFacts] | None
+) -> Verdict:
+    """Rules 5 and 6: the verdict as IDLE, or as it was, with the deadline that counts."""
+    if not facts.writer_known:
+        reason = f"quiet: no job is known that writes it, and no write was seen since {when(facts.last_write_us)}"
+        return _idle(verdict, reason, 0, look_us)
+    if inputs is None:
+        return replace(verdict, wants_inputs=True)
+    if not inputs or not all(_tells(one, facts) for one in inputs):
+        return verdict
+    fed_us = _fed_us(facts, inputs)
+    if not fed_us:
+        reason = f"nothing was there to be made of: {_sources_said(inputs)} written since"
+        again_us = verdict.as_of_us + min(max(verdict.max_age_us // 2, cadence.LEAST_AGE_US), QUIET_LOOK_US)
+        return _idle(verdict, reason, 0, _sooner(look_us, again_us))
+    deadline_us = max(verdict.deadline_us, fed_us + verdict.max_age_us)
+    if verdict.as_of_us > deadline_us:
+        return replace(verdict, deadline_us=deadline_us)
+    reason = f"something to be made of came only at {when(fed_us)}; {target}"
+    return _idle(verdict, reason, deadline_us, _sooner(look_us, deadline_us + 1))
+
+
+def _idle(verdict: Verdict, reason: str, deadline_us: int, look_us: int) -> Verdict:
+    return replace(verdict, state=FreshnessState.IDLE, reason=reason, deadline_us=deadline_us, next_look_us=look_us)
+
+
+def _sooner(a_us: int, b_us: int) -> int:
+    """The sooner of two looks, of which 0 is none."""
+    return min(a_us, b_us) if a_us and b_us else a_us or b_us
 
 
 def _tells(one: DatasetFacts, facts: DatasetFacts) -> bool:

@@ -107,8 +107,7 @@ class Tally:
                 return
             group = self._groups[key] = Count()
         group.hours[hour] += 1
-        if len(group.examples) < EXAMPLES:
-            group.examples.append(name.name)
+        group.examples = sorted({*group.examples, name.name})[:EXAMPLES]  # whatever the order in which names come
 
     def growing(self, s: JudgeSettings) -> dict[Offender, tuple[Growing, ...]]:
         """The offenders, with what grows of each, the most first."""
@@ -116,7 +115,7 @@ class Tally:
         for (offender, _, bare), group in self._groups.items():
             newest, before = group.hours[self.hour], group.hours[self.hour - 1]
             if min(newest, before) >= s.growth_names:
-                found.setdefault(offender, []).append(Growing(bare, newest, tuple(sorted(group.examples))))
+                found.setdefault(offender, []).append(Growing(bare, newest, tuple(group.examples)))
         return {who: tuple(sorted(what, key=lambda g: (-g.new, g.skeleton))) for who, what in found.items()}
 
 

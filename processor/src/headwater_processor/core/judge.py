@@ -42,9 +42,9 @@ from headwater_processor.core.unlinked import (
 )
 from headwater_schemas.deltas import FreshnessState, Status
 
-LOOK_FOR_CANDIDATES_US = 3_600_000_000
-"""A loose dataset without any candidate is looked at again after this long: the right name may have come since."""
-LOOK_AT_SOURCES_US = 6 * LOOK_FOR_CANDIDATES_US
+LOOK_AT_LOOSE_US = 3_600_000_000
+"""A loose dataset is looked at again after this long: the right name may have come since, or what it lacks under an alias."""
+LOOK_AT_SOURCES_US = 6 * LOOK_AT_LOOSE_US
 """So is a source, of which there may be as many as tables: most have no other name to be found."""
 
 ALIAS_LOOK_US = 60_000_000
@@ -215,11 +215,10 @@ def _step_looseness(
             loose = None
         if loose and loose.raised:
             mine = _candidates(loose, facts, candidates, previous)
-            if not mine:
-                if candidates is None:
-                    desk.want(CANDIDATES)
-                else:
-                    desk.look(as_of_us + (LOOK_AT_SOURCES_US if loose.right else LOOK_FOR_CANDIDATES_US))
+            if not mine and candidates is None:
+                desk.want(CANDIDATES)
+            else:
+                desk.look(as_of_us + (LOOK_AT_SOURCES_US if loose.right else LOOK_AT_LOOSE_US))
             if loose.right and not mine:
                 loose = None
             else:

@@ -21,7 +21,7 @@ from headwater_processor.adapters.shard_store import ShardStore
 from headwater_processor.core.alerts import State
 from headwater_processor.core.policies import PolicySet
 from headwater_processor.engine.facts import FactReader
-from headwater_processor.engine.judging import ShardJudge
+from headwater_processor.engine.waking import ShardJudge
 from headwater_processor.state.layout import unpack_name
 from headwater_schemas.alerts import Severity
 from headwater_schemas.deltas import FreshnessState

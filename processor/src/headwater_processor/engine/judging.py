@@ -28,9 +28,9 @@ from headwater_processor.core.runs import decode_run, is_closed
 from headwater_processor.core.template import RESTARTABLE
 from headwater_processor.core.unlinked import JobFacts, OpenRun
 from headwater_processor.engine.facts import ALIASES_EVERY_S, ALIASES_OF_NEW_S, FactReader
-from headwater_processor.engine.images import Facts, judged, status_of
+from headwater_processor.engine.images import judged
 from headwater_processor.engine.publishing import Shard
-from headwater_processor.state.layout import JudgedRecord, last_write_us, retracted_us
+from headwater_processor.engine.waking import ShardJudge
 from headwater_schemas.codec import encode_alert
 from headwater_schemas.deltas import FreshnessState, Status
 from headwater_schemas.ids import KEY_BYTES, dataset_key, emitter_key, shard_of
@@ -41,66 +41,10 @@ DUE_MAX: Final = 200
 """Looks of a shard in one sweep: bounds the reads and the step that writes."""
 LOST_MAX: Final = 500
 LOST_LOOK_US: Final = 30_000_000
-SLOT_US: Final = 300_000_000
 EMITTERS_EVERY_S: Final = 5.0
 """How often emitters with new or silent datasets are looked at: a look reads all datasets of the emitter."""
 NEVER: Final = (1 << 53) - 1
 """A look that only news or a changed policy brings forward."""
-
-
-class ShardJudge:
-    """A shard's memory for judging: statuses and machines, loaded when the shard is taken over."""
-
-    def __init__(self, shard: Shard, statuses: Mapping[bytes, bytes], machines: Mapping[bytes, bytes]) -> None:
-        self.shard = shard
-        self.statuses = {member: status_of(JudgedRecord.unpack(value)) for member, value in statuses.items()}
-        self.machines: dict[str, Machine] = {
-            fingerprint.decode(): machines_codec.decode(value) for fingerprint, value in machines.items()
-        }
-        self.lost: dict[bytes, frozenset[bytes]] = {}
-        self.slots: dict[bytes, int] = {}
-        """The five-minute slot of the last write by which a dataset was looked at while it learns its cadence."""
-        self.named_lost: set[bytes] = set()
-        """Runs whose image as lost was asked for: once, or the asking would wake the judge that asks."""
-
-    def tells_something(self, member: bytes, status: Status | None, fresh: bytes | None) -> bool:
-        """Whether a write may change the verdict: while a cadence is learned, only the first write of a slot does."""
-        if status is None or status.state is not FreshnessState.UNKNOWN or fresh is None:
-            return True
-        slot = last_write_us(fresh) // SLOT_US
-        if self.slots.get(member) == slot:
-            return False
-        self.slots[member] = slot
-        return True
-
-
-def to_wake(judge: ShardJudge, names: Sequence[bytes], facts: Facts) -> list[bytes]:
-    """Which members of `dl` these names have looked at: what is new, what was removed, and what is not simply well."""
-    members: dict[bytes, None] = {}
-    statuses, lost = judge.statuses, judge.lost
-    for name in names:
-        kind = name[:1]
-        if kind == b"r":
-            if lost and name[1 : 1 + KEY_BYTES] in lost:
-                members[name[: 1 + KEY_BYTES]] = None
-        elif kind == b"f":
-            member = b"d" + name[1:]
-            status = statuses.get(member)
-            well = status is not None and status.state is FreshnessState.FRESH
-            if not well and judge.tells_something(member, status, facts.fr.get(name[1:])):
-                members[member] = None
-        elif kind == b"d":
-            status = statuses.get(name)
-            record = facts.ds.get(name[1:])
-            if status is None or status.unlinked or status.kind or (record is not None and retracted_us(record) > 0):
-                members[name] = None
-        elif kind == b"j":
-            status = statuses.get(name)
-            if status is None or status.unlinked:
-                members[name] = None
-        elif kind == b"m":
-            members[b"e" + name[1:]] = None
-    return list(members)
 
 
 class Judging:

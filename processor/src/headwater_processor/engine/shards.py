@@ -25,10 +25,11 @@ from headwater_processor.engine.census import Census
 from headwater_processor.engine.facts import FactReader
 from headwater_processor.engine.growth import GrowthWalk
 from headwater_processor.engine.images import Facts
-from headwater_processor.engine.judging import Judging, ShardJudge, to_wake, unpack_alert
+from headwater_processor.engine.judging import Judging, unpack_alert
 from headwater_processor.engine.names import NameBook
 from headwater_processor.engine.publishing import Drain, Publisher, Shard
 from headwater_processor.engine.stats import SECONDS
+from headwater_processor.engine.waking import ShardJudge, to_wake
 from headwater_schemas.codec import encode_alert
 
 log = logging.getLogger(__name__)

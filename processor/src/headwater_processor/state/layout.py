@@ -164,6 +164,8 @@ class DatasetRecord:
 
 
 _RETRACTED: Final = struct.Struct(">8xd")
+_READ: Final = struct.Struct(">24xd")
+_WRITTEN: Final = struct.Struct(">32xd")
 _FIRST: Final = struct.Struct(">d")
 
 
@@ -175,6 +177,16 @@ def last_emitter(value: bytes) -> bytes:
 def retracted_us(value: bytes) -> float:
     """When a dataset was retracted, of a value in `ds`, without reading the rest; 0 if it never was."""
     return float(_RETRACTED.unpack_from(value)[0])
+
+
+def was_read(value: bytes) -> bool:
+    """Whether a dataset was ever read, of a value in `ds`, without reading the rest."""
+    return _minimum(_READ.unpack_from(value)[0]) > 0
+
+
+def was_written(value: bytes) -> bool:
+    """Whether a dataset was ever named as written, likewise."""
+    return _minimum(_WRITTEN.unpack_from(value)[0]) > 0
 
 
 def first_job(value: bytes) -> bytes:
