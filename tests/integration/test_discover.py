@@ -293,7 +293,7 @@ def test_an_outage_loses_nothing_and_says_nothing_twice(tmp_path: Path, monkeypa
                 commit(servers, "late", {orders: 1})
                 both = ["late", "loader"]
                 wait_until(
-                    lambda: _moves(server, orders, events, both), within_s=60, what="an event after it", pause_s=0.2
+                    lambda: _moves(server, orders, events, both), within_s=90, what="an event after it", pause_s=0.2
                 )
                 command.send_signal(signal.SIGTERM)
                 assert command.wait(30) == 0

@@ -25,6 +25,7 @@ from headwater.cdc.probing import Moved
 from headwater.cdc.service import Watcher
 from headwater.cdc.statements import End
 from headwater.cdc.wire import read
+from headwater.doors.clusters import Cluster
 from headwater.emitter import Emitter
 from headwater.kafka.reading import Reading
 from headwater.kafka.session import Lineage, Session, Teller
@@ -98,6 +99,11 @@ class Kafka:
     def topics(self) -> Mapping[str, Sequence[int]]:
         """As `Probe.topics`."""
         return {name: range(len(partitions)) for name, partitions in self.partitions.items()}
+
+    def cluster(self, also: str = "") -> Cluster | None:
+        """As `Probe.cluster`: which it is, is not told here; the shop's doors name the cluster themselves."""
+        del also
+        return None
 
     def moved(self, places: Iterable[Place], known: Mapping[Place, int]) -> list[Moved]:
         """As `Probe.moved`."""
