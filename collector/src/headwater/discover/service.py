@@ -31,7 +31,7 @@ class Looking(Protocol):
 
 @dataclass(slots=True)
 class Look:
-    """What one look came to: `active` groups, groups by status, orphans by kind, and how far each active group is behind."""
+    """What one look came to: `active` groups, groups by status, orphans by kind, and how far each group is behind that is or was active."""
 
     seen: ClusterSeen
     sayings: list[Saying] = field(default_factory=list)
@@ -127,7 +127,7 @@ class Discoverer:
         for following in self._groups.values():
             look.active += following.active
             look.statuses[following.observation.status.name] += 1
-            if following.active:
+            if following.active or following.spoken_of:
                 look.lags[following.name] = following.observation.lag
         for group in self.groups(look):
             look.orphans.update(f"group {why}" for why in group.orphan)
