@@ -31,7 +31,7 @@ class Looking(Protocol):
 
 @dataclass(slots=True)
 class Look:
-    """What one look came to: `active` groups, groups by status, orphans by kind, and how far each group is behind that is or was active."""
+    """What one look came to. `lags`: unread records of each group that is or was active."""
 
     seen: ClusterSeen
     sayings: list[Saying] = field(default_factory=list)
