@@ -300,7 +300,8 @@ def test_an_outage_loses_nothing_and_says_nothing_twice(tmp_path: Path, monkeypa
             finally:
                 command.kill()
         # Two who look, one of them through an outage: one event of each group.
-        assert len({event.event_id for event in events_of(servers, events)}) == 2
+        said = {event.event_id: (event.job.name, observed(event)["state"]) for event in events_of(servers, events)}
+        assert sorted(said.values()) == [("group/late", "EMPTY"), ("group/loader", "EMPTY")]
 
 
 def _settings(*texts: str) -> list[str]:

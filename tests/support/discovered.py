@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from headwater.discover.observed import ClusterSeen, GroupSeen, Member, Place
@@ -40,23 +40,25 @@ class Cluster:
     topics: dict[str, int] = field(default_factory=lambda: {"orders": 1})
     groups: list[GroupSeen] = field(default_factory=list)
     ends: dict[Place, int] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
-    whole: bool = True
+    known: list[str] = field(default_factory=list)
 
     def end(self, **ends: int) -> None:
         """Where partitions end now."""
         self.ends.update({_place(key): offset for key, offset in ends.items()})
 
-    def look(self, *, whole: bool = False) -> ClusterSeen:
+    def look(self, *, known: Collection[str] = (), whole: bool = False) -> ClusterSeen:
         """As the adapter's."""
+        self.known = sorted(known)
         begins = dict.fromkeys(self.ends, 0) if whole else {}
         return ClusterSeen(
             cluster_id="cluster-1",
             brokers=("broker:9092",),
             topics=dict(self.topics),
             groups=list(self.groups),
+            gone=set(self.gone),
             silent=set(self.silent),
-            whole=self.whole,
             ends=dict(self.ends),
             begins=begins,
         )

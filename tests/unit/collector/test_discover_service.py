@@ -218,27 +218,30 @@ def test_a_topic_that_members_read_no_more_is_neither_told_nor_judged() -> None:
     assert look.statuses == {"OK": 1}
 
 
-def test_a_group_is_gone_only_when_every_broker_told_its_groups() -> None:
+def test_a_group_is_gone_only_when_its_coordinator_says_so() -> None:
     cluster = busy()
     found = discoverer(cluster)
-    looked(found, NOW_MS)
-    cluster.groups, cluster.whole = [], False
-    assert looked(found, NOW_MS + 1).events == []
-    cluster.whole, cluster.silent = True, {"loader"}
-    assert looked(found, NOW_MS + 2).events == []
-    cluster.silent = set()
-    (event,) = looked(found, NOW_MS + 3).events
+    looked(found, SLOT_MS)
+    cluster.groups, cluster.silent = [], {"loader"}  # a broker that has just begun lists only what it has loaded
+    assert looked(found, SLOT_MS + 1).events == []
+    assert cluster.known == ["loader"]
+    cluster.silent, cluster.gone = set(), {"loader"}
+    (event,) = looked(found, SLOT_MS + 3).events
     assert (facet(event)["state"], event.inputs) == ("DEAD", ())
+    cluster.gone = set()
+    assert looked(found, SLOT_MS + 4).events == []
+    assert cluster.known == []
     cluster.groups = [group(orders_0=5)]
-    (back,) = looked(found, NOW_MS + 4).events
+    (back,) = looked(found, SLOT_MS + 5).events
     assert [use.name for use in back.inputs] == ["orders"]
 
 
 def test_groups_that_are_gone_are_forgotten() -> None:
     cluster = busy()
+    cluster.groups.append(group("empty", members=0))
     found = discoverer(cluster)
     looked(found, NOW_MS)
-    cluster.groups = []
+    cluster.groups, cluster.gone = [], {"loader", "empty"}
     for at in range(1, 4):
         looked(found, NOW_MS + at * REPEAT_MS)
     assert found._groups == {}

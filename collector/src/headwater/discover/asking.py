@@ -8,7 +8,7 @@ that we may not see, is counted by reason, named in the log once, and holds up n
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
@@ -42,8 +42,10 @@ _GROUPS_AT_ONCE: Final = 200
 _PARTITIONS_AT_ONCE: Final = 5_000
 _NAMED_MOST: Final = 10_000
 """What was named in the log once is remembered up to here; then the log begins anew."""
+_DEAD: Final = ConsumerGroupState.DEAD.name
 _EMPTY: Final = ConsumerGroupState.EMPTY.name
 _Told = ConsumerGroupListing | ConsumerGroupDescription
+_NOT_FOR_US: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED})
 _NO_LISTING: Final = frozenset({KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE})
 
 
@@ -64,8 +66,13 @@ class Asking:
         self._described = True
         self._named: set[tuple[str, str]] = set()
 
-    def look(self, *, whole: bool = False) -> ClusterSeen:
-        """One look. `whole`: also where every partition begins, and when each topic was written last.
+    def look(self, *, known: Collection[str] = (), whole: bool = False) -> ClusterSeen:
+        """One look.
+
+        Args:
+            known: groups that were there before. One that is not listed is asked for: a broker that has just begun lists only
+                what it has loaded.
+            whole: also see where every partition begins, and when each topic was written last.
 
         Raises:
             DeliveryError: Kafka cannot be reached, or forbids what a look begins with.
@@ -77,7 +84,7 @@ class Asking:
         seen = ClusterSeen()
         try:
             self._look_at_topics(seen)
-            self._look_at_groups(seen)
+            self._look_at_groups(seen, known)
             self._describe_cluster(seen)
             self._look_at_ends(seen, whole=whole)
         except KafkaException as error:
@@ -115,24 +122,24 @@ class Asking:
         seen.brokers = tuple(sorted(f"{node.host}:{node.port}" for node in cluster.nodes)) or seen.brokers
 
     def _forbids(self, seen: ClusterSeen, what: str, error: KafkaError | None) -> bool:
+        """Whether the topic is not to be looked at. One whose leader is just being chosen is."""
         if error is None:
             return False
         self._refuse(seen, "topic_unreadable", what, KafkaException(error))
-        return True
+        return error.code() in _NOT_FOR_US
 
-    def _look_at_groups(self, seen: ClusterSeen) -> None:
+    def _look_at_groups(self, seen: ClusterSeen, known: Collection[str]) -> None:
         listed = {one.group_id: one for one in self._listings(seen) if one.group_id in self._groups}
-        members: dict[str, ConsumerGroupDescription] = {}
         # Of a group without members there is nothing to describe.
-        asked = sorted(name for name, one in listed.items() if _state(one) != _EMPTY)
-        for some in _batches(asked, _GROUPS_AT_ONCE):
+        told: dict[str, _Told] = {name: one for name, one in listed.items() if _state(one) == _EMPTY}
+        for some in _batches(sorted({*listed, *known} - told.keys()), _GROUPS_AT_ONCE):
             futures = self._admin.describe_consumer_groups(some, request_timeout=_TIMEOUT_S)
-            members |= self._answers(seen, "group_not_described", futures)
-        told = sorted(name for name in listed if name in members or name not in asked)
-        for some in _batches(told, _GROUPS_AT_ONCE):
+            told |= self._answers(seen, "group_not_described", futures)
+        seen.gone |= {name for name, one in told.items() if _state(one) == _DEAD}
+        for some in _batches(sorted(told.keys() - seen.gone), _GROUPS_AT_ONCE):
             for name, commits in self._commits(seen, some).items():
-                seen.groups.append(self._group(seen, members.get(name, listed[name]), commits))
-        seen.silent = listed.keys() - {group.name for group in seen.groups}
+                seen.groups.append(self._group(seen, told[name], commits))
+        seen.silent = {*listed, *known} - {group.name for group in seen.groups} - seen.gone
         for topic in sorted({topic for group in seen.groups for topic, _ in group.assigned()} - seen.topics.keys()):
             why = "it is read, but not shown to us: allow Describe on it, unless it was just deleted"
             self._pass_over(seen, "topic_unreadable", f"topic {topic}", why)
@@ -148,7 +155,6 @@ class Asking:
         if errors and not valid:
             raise self._unlisted(errors[0])
         for why in errors:
-            seen.whole = False
             self._refuse(seen, "groups_not_listed", "what a broker knows of groups", why)
         return valid
 
@@ -178,7 +184,10 @@ class Asking:
             try:
                 found[name] = future.result(_TIMEOUT_S + 5)
             except KafkaException as error:
-                self._refuse(seen, reason, f"group {name}", error)
+                if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                    seen.gone.add(name)
+                else:
+                    self._refuse(seen, reason, f"group {name}", error)
             except TimeoutError:
                 self._refuse(seen, reason, f"group {name}", KafkaException(KafkaError(KafkaError._TIMED_OUT)))
         return found

@@ -62,10 +62,16 @@ class Following:
         """Whether anything was said of it."""
         return self._last is not None
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the group is no more."""
+        return self.observation.state == GONE
+
     def forgotten(self, now_ms: int, repeat_ms: int) -> bool:
         """Whether a group that is gone needs no remembering: all is said, and the slot over in which it might come back."""
-        said = not self.spoken_of or self._last == identity(self.observation)
-        return said and (not self.spoken_of or self._slot != self._slot_at(now_ms, repeat_ms))
+        if not self.is_gone or not self.spoken_of:
+            return self.is_gone
+        return self._last == identity(self.observation) and self._slot != self._slot_at(now_ms, repeat_ms)
 
     def look(self, seen: GroupSeen, cluster: ClusterSeen) -> None:
         """One look at the group, in a look at its cluster."""

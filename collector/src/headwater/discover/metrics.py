@@ -32,7 +32,8 @@ CATALOGUE: Final[tuple[Spec, ...]] = (
     Spec("headwater_discover_topics", "gauge", "Topics that are looked at.", "0: the patterns fit nothing."),
     Spec("headwater_discover_groups", "gauge", "Groups, by their worst status: OK, WARN, STALL, STOP.",
          "STALL: a member holds a partition and nothing moves. STOP: nobody holds it. WARN: it falls behind.", ("status",)),
-    Spec("headwater_discover_group_lag_records", "gauge", "Unread records of an active group; the 1,000 that are furthest behind.",
+    Spec("headwater_discover_group_lag_records", "gauge",
+         "Unread records of a group that is or was active; the 1,000 that are furthest behind.",
          "Rising without end: the group is too slow; headwater discover --once shows where.", ("group",)),
     Spec("headwater_discover_orphans", "gauge", "Orphans by kind.", "Rising: somebody leaves topics or groups behind.", ("kind",)),
 )  # fmt: skip

@@ -48,16 +48,16 @@ class ClusterSeen:
     """One look at a cluster; only what is chosen is in it.
 
     `topics` is the number of partitions by name; `begins` holds the first offset of the partitions that somebody asked about,
-    `newest_ms` the largest timestamp of a topic's records. `silent` names groups that are there and could not be asked for,
-    `whole` says that every broker told its groups; `refused` counts by reason what could not be seen.
+    `newest_ms` the largest timestamp of a topic's records. `gone` names groups of which their coordinator said that they are no
+    more, `silent` those that it told nothing of; `refused` counts by reason what could not be seen.
     """
 
     cluster_id: str = ""
     brokers: tuple[str, ...] = ()
     topics: Mapping[str, int] = field(default_factory=dict)
     groups: list[GroupSeen] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
-    whole: bool = True
     ends: dict[Place, int] = field(default_factory=dict)
     begins: dict[Place, int] = field(default_factory=dict)
     newest_ms: dict[str, int] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -25,12 +26,12 @@ from headwater_schemas.topics import catalogue
 class Looking(Protocol):
     """Who looks at the cluster."""
 
-    def look(self, *, whole: bool = False) -> ClusterSeen: ...
+    def look(self, *, known: Collection[str] = ..., whole: bool = False) -> ClusterSeen: ...
 
 
 @dataclass(slots=True)
 class Look:
-    """What one look came to: `active` groups, groups by status, orphans by kind, and how far each active group is behind."""
+    """What one look came to. `lags`: unread records of each group that is or was active."""
 
     seen: ClusterSeen
     sayings: list[Saying] = field(default_factory=list)
@@ -76,7 +77,8 @@ class Discoverer:
             DeliveryError: Kafka cannot be reached.
             UsageError: it cannot list consumer groups.
         """
-        seen = self._asking.look(whole=whole)
+        known = [name for name, following in self._groups.items() if not following.is_gone]
+        seen = self._asking.look(known=known, whole=whole)
         look = Look(seen, refused=seen.refused)
         for group in seen.groups:
             self._groups.setdefault(group.name, Following(group.name, self._window)).look(group, seen)
@@ -104,15 +106,10 @@ class Discoverer:
         return topic_rows(look.seen, look.seen.groups, self._stillness.still(self._window))
 
     def _forget(self, seen: ClusterSeen, now_ms: int) -> None:
-        """A group is gone when every broker told its groups, and it was not among them."""
-        if not seen.whole:
-            return
-        there = {group.name for group in seen.groups} | seen.silent
-        for name in self._groups.keys() - there:
-            following = self._groups[name]
-            following.gone()
-            if following.forgotten(now_ms, self._repeat_ms):
-                del self._groups[name]
+        for name in seen.gone & self._groups.keys():
+            self._groups[name].gone()
+        for name in [name for name, following in self._groups.items() if following.forgotten(now_ms, self._repeat_ms)]:
+            del self._groups[name]
 
     def _say(self, look: Look, now_ms: int) -> None:
         at_ms = now_ms - now_ms % self._interval_ms
@@ -130,7 +127,7 @@ class Discoverer:
         for following in self._groups.values():
             look.active += following.active
             look.statuses[following.observation.status.name] += 1
-            if following.active:
+            if following.active or following.spoken_of:
                 look.lags[following.name] = following.observation.lag
         for group in self.groups(look):
             look.orphans.update(f"group {why}" for why in group.orphan)
