@@ -32,7 +32,6 @@ SHORT_HELP: Final = {
     "bench": "Measure events a second, latency and memory on this machine.",
     "bridge": "Read OpenLineage documents from Kafka, write events.",
     "cdc": "Watch change data capture: Debezium's topics, and Kafka Connect.",
-    "discover": "Discover which consumer groups read which topics, from Kafka itself.",
     "completion": "Print the script that lets a shell complete commands, options and names.",
     "config": "Show the settings and where each comes from.",
     "connect": "Print what to set so that a producer speaks to this installation, and wait for it.",
