@@ -126,11 +126,11 @@ class Folding:
     def _folded(self, name: str) -> str:
         if len(name) > LONGEST_CHARS or not _may_change(name):
             return name
-        if "/" in name:
-            name = self._without_ends(name)
         before = ""
-        while before != name:  # each round takes digits away, so there is a last one
+        while before != name:  # each round takes folders or digits away, so there is a last one
             before = name
+            if "/" in name:
+                name = self._without_ends(name)
             for rewrite in self._tokens:
                 name = rewrite(name)
         return name
@@ -141,6 +141,8 @@ class Folding:
         left = segments
         while (many := self._changing(left)) and any(left[:-many]):
             left = left[:-many]
+            while not left[-1]:
+                left = left[:-1]
         return "/".join(left) if left is not segments else name
 
     def _changing(self, segments: list[str]) -> int:
