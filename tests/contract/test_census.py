@@ -235,7 +235,16 @@ def test_only_the_owner_of_shard_0_tells_the_sizes_of_the_domain(world: World) -
     world.machines["h"] = Machine(State.QUIET)
     judges, none = world.owned(), compile_policies((), 1)
     world.census.step(judges, none, NOW_US)
-    assert world.census.sizes == {"dataset": 1, "job": 0, "emitter": 0, "edge": 1, "alias": 0, "run": 0, "name": 1}
+    assert world.census.sizes == {
+        "dataset": 1,
+        "job": 0,
+        "emitter": 0,
+        "edge": 1,
+        "alias": 0,
+        "run": 0,
+        "name": 1,
+        "fact": 0,
+    }
     assert world.census.firing == {"page": 1, "ticket": 1, "info": 0}
     del judges[0]
     world.now_s = 11.0

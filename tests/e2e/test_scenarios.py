@@ -16,6 +16,7 @@ from typing import Any
 import confluent_kafka
 import pytest
 import redis
+from tests.support.doors import Door, run_event
 from tests.support.processes import ChildServer, wait_until
 from tests.support.services import KafkaService
 from tests.support.workers import ROOT, Domain, headwater, new_run, start_worker
@@ -212,4 +213,36 @@ def test_a_file_to_a_warehouse_table_in_one_trace_and_the_function_version_that_
     shown = headwater(domain.run, "trace", TABLE).stdout
     assert "written by job lambda/load-orders" in shown
     assert "function load-orders:42" in shown
-    assert "s3://landing/orders/2026-11-26.csv" in shown
+    assert "s3://landing/orders/{date}.csv" in shown  # a file a day is one dataset
+
+
+def test_two_addresses_of_one_kafka_are_one_topic_in_a_trace(
+    domain: Domain, kafka: KafkaService, pods: Pods, tmp_path: Path
+) -> None:
+    """A producer speaks through the gateway and knows Kafka by one address, the consumer reads by another one."""
+    other = kafka.bootstrap_servers.replace("127.0.0.1", "localhost")
+    assert other != kafka.bootstrap_servers
+    prefix = domain.run.where.prefix
+    told = ["--kafka", other, "--set", f"topic_prefix={prefix}", "--port", "0"]
+    with Door(tmp_path, "gateway", *told) as door:
+        wait_until(lambda: door.ask("GET", "/readyz").status == 200, within_s=20, what="a gateway that is ready")
+        outputs = [{"namespace": f"kafka://{other}", "name": pods.topic}]
+        job = {"namespace": "shop", "name": "producer"}
+        assert door.post(run_event(job=job, outputs=outputs)).status == 200
+    pods.produce(10)
+    pod = pods.start("orders-to-lake-7", "node-7")
+    pods.wait_for(pod, 10)
+
+    def jobs() -> set[str]:
+        done = headwater(domain.run, "trace", "s3://lake/orders/daily", "--output", "json")
+        return (
+            {f"{job['namespace']}/{job['name']}" for job in json.loads(done.stdout)["jobs"]}
+            if done.returncode == 0
+            else set()
+        )
+
+    wait_until(lambda: "shop/producer" in jobs(), within_s=40, what="the producer in the trace", pause_s=0.5)
+    trace = json.loads(headwater(domain.run, "trace", "s3://lake/orders/daily", "--output", "json").stdout)
+    names = {f"kafka://{servers}/{pods.topic}" for servers in (other, kafka.bootstrap_servers)}
+    assert names in [set(group) for group in trace["same_as"]]
+    assert not any(dataset["namespace"].startswith("kafka-cluster") for dataset in trace["datasets"])

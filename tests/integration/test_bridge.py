@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from openlineage.client import OpenLineageClient
 from openlineage.client.event_v2 import (
     DatasetEvent,
@@ -23,7 +23,7 @@ from openlineage.client.event_v2 import (
 )
 from openlineage.client.generated import parent_run
 from openlineage.client.transport.kafka import KafkaConfig, KafkaTransport
-from tests.support.doors import Door, events_of, records_of, run_event
+from tests.support.doors import Door, events_of, flood, records_of, run_event
 from tests.support.openlineage_client import PRODUCER
 from tests.support.processes import wait_until
 from tests.support.services import KafkaService
@@ -166,3 +166,30 @@ def test_a_topic_that_is_not_there_is_said_at_the_start(
     said = capsys.readouterr().err
     assert "no such topic" in said
     assert "headwater topics create" in said
+
+
+def test_debeziums_flood_is_one_event_and_a_heartbeat_and_everything_is_committed(bridged: Bridged) -> None:
+    bridged.put([json.dumps(each).encode() for each in flood(20_000)])
+    with bridged.door:
+        wait_until(lambda: bridged.count("events") == 1, within_s=30, what="the first of them")
+        wait_until(lambda: committed(bridged) == 20_000, within_s=30, what="the last offset")
+    first, heartbeat = sorted(bridged.events(), key=lambda event: event.event_time_us)
+    assert [f"{use.namespace}/{use.name}" for use in first.inputs] == [f"kafka://{bridged.servers}/orders"]
+    assert heartbeat.inputs == first.inputs
+    assert heartbeat.event_time_us > first.event_time_us
+
+
+def committed(bridged: Bridged) -> int:
+    """How many records the group has behind it."""
+    settings = {"bootstrap.servers": bridged.servers, "group.id": f"{bridged.prefix}group"}
+    with Consumer(settings) as consumer:
+        places = [TopicPartition(bridged.topic("openlineage"), partition) for partition in range(2)]
+        return sum(max(0, place.offset) for place in consumer.committed(places, timeout=20))
+
+
+def test_names_fold_and_other_producers_equal_events_are_all_sent(bridged: Bridged) -> None:
+    outputs = [{"namespace": "s3://lake", "name": "orders/dt=2026-11-26"}]
+    bridged.put([json.dumps(run_event(eventType="RUNNING", outputs=outputs)).encode()] * 3)
+    with bridged.door:
+        wait_until(lambda: bridged.count("events") == 3, within_s=30, what="three events")
+    assert {use.name for event in bridged.events() for use in event.outputs} == {"orders"}

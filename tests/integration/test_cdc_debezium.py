@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +15,20 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from tests.integration.test_cdc_probe import read_events
 from tests.support.connect_server import ConnectWorker, PostgresServer
+from tests.support.doors import Door
 from tests.support.processes import wait_until
 from tests.support.services import KafkaService
 from tests.support.workers import HEADWATER, WorkerProcess
 
 from headwater.cdc.normalising import Rules, normalise
+from headwater.connect.guides import Wanted, guide
+from headwater.connect.guides.capture import CONFIG_FILE, connector_settings
+from headwater.connect.listening import listening
+from headwater.connect.looking import connect_facts
+from headwater.connect.places import Installation, installation_of
 from headwater.openlineage import Rejected, convert
+from headwater.runtime.models import Settings
+from headwater.runtime.settings import load
 from headwater_schemas.events import EventType, LineageEvent, Name
 
 _WITHIN_S = 60.0
@@ -68,6 +77,14 @@ class Capture:
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+    @property
+    def settings(self) -> Settings:
+        return load(environ=self.environment, cwd=self.folder, discover=False).settings
+
+    def place(self, gateway: str = "") -> Installation:
+        """The installation as `headwater connect` knows it."""
+        return installation_of(self.settings, gateway=gateway)
 
     def look(self) -> Any:  # Any: as above
         return self.headwater("cdc", "--connect", self.connect.url, "--once")
@@ -202,23 +219,17 @@ def test_from_a_committed_row_to_its_freshness(capture: Capture) -> None:
 def test_what_debezium_says_itself_and_what_the_probe_says_are_one_graph(capture: Capture) -> None:
     capture.headwater("topics", "create", "--partitions", "1")
     settings = capture.folder / "openlineage.yml"
-    serializer = "org.apache.kafka.common.serialization.StringSerializer"
-    settings.write_text(
-        f"transport:\n  type: kafka\n  topicName: {capture.prefix}openlineage\n  properties:\n"
-        f"    bootstrap.servers: {capture.kafka.bootstrap_servers}\n"
-        f"    key.serializer: {serializer}\n    value.serializer: {serializer}\n"
-    )
+    place = capture.place()
+    # What `headwater connect debezium` prints, and nothing else.
+    told = guide("debezium", place, Wanted(ways=("kafka",)))
+    (file,) = (one.text for one in told.snippets if one.form == "yaml")
+    settings.write_text(file)
     capture.postgres.sql("CREATE TABLE users (id int PRIMARY KEY)", "INSERT INTO users VALUES (1)")
-    speaking = {
-        "table.include.list": "public.users",
-        "transforms": "openlineage",
-        "transforms.openlineage.type": "io.debezium.transforms.openlineage.OpenLineage",
-        "openlineage.integration.enabled": "true",
-        "openlineage.integration.config.file.path": str(settings),
-        "openlineage.integration.dataset.kafka.bootstrap.servers": capture.kafka.bootstrap_servers,
-    }
+    speaking = {"table.include.list": "public.users", **connector_settings(place), CONFIG_FILE: str(settings)}
     capture.connect.put("loud", capture.config("loud", **speaking))
     capture.await_end(f"{capture.prefix}loud.public.users", 1)
+    (connector,) = connect_facts(capture.connect.url).connectors
+    assert (connector.name, connector.version, connector.speaks, connector.lacks) == ("loud", "3.5.0.Final", True, ())
     capture.look()
     wait_until(
         lambda: bool(_spoken(capture, "outputs")), within_s=_WITHIN_S, what="Debezium's word of its topic", pause_s=0.2
@@ -234,6 +245,25 @@ def test_what_debezium_says_itself_and_what_the_probe_says_are_one_graph(capture
     }
     assert {edge for event in spoken for edge in event.edges} == set(probed.edges)
     assert b"hunter2" not in b"".join(event.facets or b"" for event in spoken)
+
+
+def test_debezium_speaks_to_the_gateway_with_the_printed_settings(capture: Capture) -> None:
+    capture.headwater("topics", "create", "--partitions", "1")
+    capture.postgres.sql("CREATE TABLE baskets (id int PRIMARY KEY)", "INSERT INTO baskets VALUES (1)")
+    environment = ["--kafka", capture.kafka.bootstrap_servers, "--set", f"topic_prefix={capture.prefix}", "--port", "0"]
+    with Door(capture.folder, "gateway", *environment) as door:
+        place = capture.place(door.url)
+        told = guide("debezium", place, Wanted(ways=("http",)))
+        (file,) = (one.text for one in told.snippets if one.form == "yaml")
+        settings = capture.folder / "by-http.yml"
+        settings.write_text(file)
+        speaking = {"table.include.list": "public.baskets", **connector_settings(place), CONFIG_FILE: str(settings)}
+        job = Name(f"{capture.prefix}web", f"{capture.prefix}web.0")
+        with listening(capture.settings.kafka, f"{capture.prefix}events", "debezium", job) as listener:
+            capture.connect.put("web", capture.config("web", **speaking))
+            heard = listener.wait(time.monotonic() + _WITHIN_S)
+    assert heard is not None
+    assert heard.event.event_type is EventType.START
 
 
 def _version(events: list[LineageEvent]) -> str:

@@ -120,6 +120,20 @@ def test_the_last_records_say_which_table_goes_to_which_topic_and_how_fresh_it_i
     assert written.event_time_us == (TS_MS + 999) * 1000
 
 
+def test_a_topic_has_the_id_of_its_cluster_as_an_alias_and_hosts_the_mark_of_the_environment(cdc: Cdc) -> None:
+    orders = cdc.topic("public.orders")
+    produce(cdc.kafka.bootstrap_servers, orders, as_bytes(envelope(name=f"{cdc.prefix}shop")))
+    cdc.once("--set", "doors.environment=staging")
+    (of_orders,) = [event for event in cdc.events() if event.job.name]
+    (topic,), (table,) = of_orders.outputs, of_orders.inputs
+    (alias,) = topic.aliases
+    assert (alias.namespace.partition("://")[0], alias.name) == ("kafka-cluster", orders)
+    assert topic.namespace.startswith("kafka://staging+")
+    assert (table.namespace, table.aliases) == ("postgres://staging+db:5432", ())
+    assert of_orders.job.namespace == f"staging+{cdc.prefix}shop"
+    assert of_orders.emitter == f"cdc:staging+{cdc.prefix}shop"
+
+
 def test_a_probe_that_begins_anew_says_the_same_events(cdc: Cdc) -> None:
     orders = cdc.topic("public.orders")
     produce(cdc.kafka.bootstrap_servers, orders, as_bytes(envelope(name=f"{cdc.prefix}shop")))

@@ -20,14 +20,14 @@ from openlineage.client import OpenLineageClient
 from openlineage.client.event_v2 import InputDataset, Job, JobEvent, OutputDataset, Run, RunEvent, RunState
 from openlineage.client.transport.async_http import AsyncHttpConfig, AsyncHttpTransport
 from openlineage.client.transport.http import HttpConfig, HttpTransport
-from tests.support.doors import RUN_ID, Door, events_of, records_of, run_event, zstd
+from tests.support.doors import RUN_ID, Door, events_of, flood, records_of, run_event, zstd
 from tests.support.openlineage_client import PRODUCER
 from tests.support.processes import wait_until
 from tests.support.services import KafkaService
 
 from headwater.cli.root import run
 from headwater.gateway.access import hashed
-from headwater_schemas.events import EventType
+from headwater_schemas.events import DatasetUse, EventType
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -244,3 +244,41 @@ def test_a_token_is_made_that_the_gateway_takes(
         headers = {"Authorization": f"Bearer {made['token']}"}
         assert door.post(run_event(run={"runId": RUN_ID}), headers=headers).status == 200
         assert door.post(run_event(job={"namespace": "else", "name": "j"}), headers=headers).status == 403
+
+
+def test_debeziums_flood_is_one_event_and_a_heartbeat_and_its_names_are_ours(
+    kafka: KafkaService, tmp_path: Path
+) -> None:
+    prefix = kafka.unique("flood") + "."
+    topic = events_topic(kafka, prefix)
+    documents = flood(100_000)
+    with gateway(tmp_path, kafka.bootstrap_servers, prefix) as door:
+        wait_until(lambda: door.ask("GET", "/readyz").status == 200, within_s=10, what="a gateway that is ready")
+        for at in range(0, len(documents), 10_000):
+            assert door.post(documents[at : at + 10_000], path=BATCH).status == 204
+        assert b'headwater_gateway_events_total{outcome="coalesced"} 99999.0' in door.ask("GET", "/metrics").body
+    first, heartbeat = sorted(events_of(kafka.bootstrap_servers, topic), key=lambda event: event.event_time_us)
+    (use,) = first.inputs
+    assert (use.namespace, use.name) == (f"kafka://{kafka.bootstrap_servers}", "orders")
+    assert [alias.namespace.partition("://")[0] for alias in use.aliases] == ["kafka-cluster"]
+    assert heartbeat.inputs == first.inputs
+    times = [datetime.fromisoformat(each["eventTime"]) for each in documents]
+    assert heartbeat.event_time_us == max(times).timestamp() * 1_000_000
+
+
+def test_names_fold_and_what_was_said_is_kept(kafka: KafkaService, tmp_path: Path) -> None:
+    prefix = kafka.unique("fold") + "."
+    topic = events_topic(kafka, prefix)
+    with gateway(tmp_path, kafka.bootstrap_servers, prefix, "--set", "doors.environment=staging") as door:
+        for day in ("2026-11-25", "2026-11-26"):
+            job = {"namespace": "etl", "name": f"load-{day}"}
+            outputs = [{"namespace": "s3://lake", "name": f"orders/dt={day}"}]
+            assert door.post(run_event(job=job, outputs=outputs)).status == 200
+    events = events_of(kafka.bootstrap_servers, topic)
+    assert {str(event.job) for event in events} == {"staging+etl/load-{date}"}
+    assert {str(use) for event in events for use in event.outputs} == {
+        str(DatasetUse("s3://lake", "orders", schema_version=events[0].outputs[0].schema_version))
+    }
+    assert {use.namespace for event in events for use in event.inputs} == {"postgres://staging+db:5432"}
+    said = {json.loads(event.facets or b"")["run"]["headwater_names"]["job"]["name"] for event in events}
+    assert said == {"load-2026-11-25", "load-2026-11-26"}

@@ -19,6 +19,7 @@ from tests.support.workers import ROOT
 
 from headwater import Emitter
 from headwater.errors import Unauthorized
+from headwater.eventjson import from_json
 from headwater.k8s.pods import events_of
 from headwater.k8s.watching import PodWatch, core_api
 from headwater.testing import MemoryTransport
@@ -155,8 +156,8 @@ def test_the_command_runs_until_it_is_told_to_stop(api: KubeApi, tmp_path: Path)
         wait_until(lambda: events.exists() and events.read_text().count("\n") == 10, within_s=30, what="ten events")
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
-    told = [json.loads(line) for line in events.read_text().splitlines()]
-    assert {event["emitter"] for event in told} == {"k8s-watch"}
+    told = [from_json(line) for line in events.read_bytes().splitlines()]
+    assert all(event.emitter == f"k8s-watch:{event.job}" for event in told)
 
 
 def test_the_role_allows_no_more_than_to_list_and_watch_pods() -> None:

@@ -25,6 +25,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd as zstd
 
+DEBEZIUM = "https://github.com/debezium/debezium/tree/v3.5.0.Final/debezium-openlineage"
 RUN_ID = "0195511c-3c00-7000-8000-000000000001"
 
 
@@ -41,6 +42,42 @@ def run_event(**members: Any) -> dict[str, Any]:
         "outputs": [{"namespace": "s3://lake", "name": "orders/daily"}],
         **members,
     }
+
+
+def debezium_event(
+    *,
+    inputs: list[tuple[str, str]] | None = None,
+    outputs: list[tuple[str, str]] | None = None,
+    configs: list[str] | None = None,
+    kind: str = "RUNNING",
+    job: str = "shop",
+    at: str = "2026-03-01T12:00:00Z",
+) -> dict[str, Any]:
+    """What a connector of Debezium sends; `configs`: its settings, as its facet has them."""
+    facets = {} if configs is None else {"debezium_config": {"configs": configs}}
+    return {
+        "eventType": kind,
+        "eventTime": at,
+        "producer": DEBEZIUM,
+        "run": {"runId": "0195511c-3c00-7000-8000-0000000000aa", "facets": facets},
+        "job": {"namespace": job, "name": f"{job}.0", "facets": {"jobType": {"integration": "DEBEZIUM"}}},
+        "inputs": [{"namespace": namespace, "name": name} for namespace, name in inputs or []],
+        "outputs": [{"namespace": namespace, "name": name} for namespace, name in outputs or []],
+    }
+
+
+def flood(count: int, job: str = "shop") -> list[dict[str, Any]]:
+    """What a sink of Debezium sends for so many records of a topic, whose cluster it does not know: equal but for the time."""
+    inputs = [("kafka://unknown:unknown", "orders")]
+    return [
+        debezium_event(
+            inputs=inputs,
+            job=job,
+            configs=["connector.class=io.debezium.connector.jdbc.JdbcSinkConnector", "topics=orders"],
+            at=f"2026-03-01T12:{at // 60 % 60:02}:{at % 60:02}.{at // 3_600:06}Z",
+        )
+        for at in range(count)
+    ]
 
 
 @dataclass(slots=True)

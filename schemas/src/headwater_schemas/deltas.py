@@ -25,6 +25,7 @@ class Aspect(enum.Enum):
     FRESHNESS = "FRESHNESS"
     STATUS = "STATUS"
     RUNS = "RUNS"
+    ABOUT = "ABOUT"
 
 
 class EdgeKind(enum.Enum):
@@ -126,3 +127,5 @@ class GraphDelta:
     freshness: Freshness | None = None
     status: Status | None = None
     runs: Runs | None = None
+    about: str | None = None
+    """What producers say of a dataset or job, a JSON object (`headwater_processor.state.About`)."""

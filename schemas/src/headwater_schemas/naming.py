@@ -23,6 +23,9 @@ SCHEME_ALIASES: Final = {"postgresql": "postgres", "s3a": "s3", "s3n": "s3", "sq
 
 DEFAULT_KAFKA_PORT: Final = "9092"
 
+KAFKA_CLUSTER: Final = "kafka-cluster://"
+"""Namespaces of Kafka clusters by their id. No job reads or writes under such a name: it only joins those of a topic."""
+
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.:-]*)://(.*)", re.DOTALL)
 _ENTRY_SCHEME: Final = re.compile(r"^(?:[A-Za-z][A-Za-z0-9_+.-]*://)+")
 _OBJECT_STORES: Final = frozenset({"s3", "gs"})
@@ -148,6 +151,11 @@ def _server(entry: str) -> str:
 def kafka_topic(bootstrap: str, topic: str) -> Name:
     """A topic, by the bootstrap servers of its cluster (`a:9092,b:9092`)."""
     return canonical_dataset(f"kafka://{bootstrap}", topic)
+
+
+def kafka_cluster_topic(cluster_id: str, topic: str) -> Name:
+    """A topic by the id of its cluster: one name, however the brokers are addressed."""
+    return Name(f"{KAFKA_CLUSTER}{cluster_id}", topic)
 
 
 def s3_object(bucket: str, key: str) -> Name:

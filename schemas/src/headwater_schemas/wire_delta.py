@@ -42,8 +42,8 @@ KINDS: Final = {(e.name, a.name): _ENTITIES[e.name] + _ASPECTS[a.name] for e in 
 EDGES: Final = _EDGES
 NOWHERE: Final = _NO + _NO
 """The names of an image that goes nowhere: two empty texts."""
-PLAIN: Final = _NO * 4
-"""An image that has no core, freshness, status or runs."""
+PLAIN: Final = _NO * 5
+"""An image that has no core, freshness, status, runs or about."""
 
 
 def write_delta(delta: GraphDelta) -> bytes:
@@ -64,7 +64,8 @@ def write_delta(delta: GraphDelta) -> bytes:
         (_NO if delta.dataset is None else _YES + _core(delta.dataset))
         + (_NO if delta.freshness is None else _YES + _freshness(delta.freshness))
         + (_NO if delta.status is None else _YES + _status(delta.status))
-        + (_NO if delta.runs is None else _YES + _runs(delta.runs)),
+        + (_NO if delta.runs is None else _YES + _runs(delta.runs))
+        + (_NO if delta.about is None else _YES + _free_text(delta.about)),
     )
 
 
@@ -84,7 +85,7 @@ def write_image(
     body: bytes,
 ) -> bytes:
     """A datum from parts, for those who have them at hand as bytes: `key` is an encoded text, names are two each, `kind` is
-    of KINDS, `edge` of EDGES, `body` the four aspects (PLAIN, or `core_body` and its like)."""
+    of KINDS, `edge` of EDGES, `body` the five aspects (PLAIN, or `core_body` and its like)."""
     return b"".join(
         (
             key,
@@ -111,22 +112,27 @@ def free_text(text: str) -> bytes:
 
 def core_body(times: tuple[int, int, int, int], touched_by: bytes, schema_version: str, renamed_to: bytes) -> bytes:
     """The aspects of an image of a dataset's core; times as in `DatasetCore`, names as encoded texts."""
-    return b"".join((_YES, *map(long_bytes, times), touched_by, _text(schema_version), renamed_to, _NO * 3))
+    return b"".join((_YES, *map(long_bytes, times), touched_by, _text(schema_version), renamed_to, _NO * 4))
 
 
 def freshness_body(times: tuple[int, int, int, int], written_by: bytes) -> bytes:
     """The aspects of an image of a dataset's freshness; times as in `Freshness`, the name as an encoded text."""
-    return b"".join((_NO, _YES, *map(long_bytes, times), written_by, _NO * 2))
+    return b"".join((_NO, _YES, *map(long_bytes, times), written_by, _NO * 3))
 
 
 def status_body(status: Status) -> bytes:
     """The aspects of an image of a status."""
-    return _NO * 2 + _YES + _status(status) + _NO
+    return _NO * 2 + _YES + _status(status) + _NO * 2
 
 
 def runs_body(runs: Runs) -> bytes:
     """The aspects of an image of a job's runs."""
-    return _NO * 3 + _YES + _runs(runs)
+    return _NO * 3 + _YES + _runs(runs) + _NO
+
+
+def about_body(about: str) -> bytes:
+    """The aspects of an image of what is said about a node."""
+    return _NO * 4 + _YES + _free_text(about)
 
 
 def _core(core: DatasetCore) -> bytes:

@@ -114,6 +114,9 @@ class MemoryRedis:
     def _hkeys(self, a: Sequence[bytes]) -> list[bytes]:
         return list(self.data.get(a[0], {}))
 
+    def _hlen(self, a: Sequence[bytes]) -> int:
+        return len(self.data.get(a[0], {}))
+
     def _hset(self, a: Sequence[bytes]) -> int:
         if len(a) < 3 or len(a) % 2 == 0:
             raise ResponseError("wrong number of arguments for 'hset'")
@@ -275,6 +278,7 @@ COMMANDS: Final = frozenset(
         "hmget",
         "hgetall",
         "hkeys",
+        "hlen",
         "hset",
         "hsetnx",
         "hdel",

@@ -1,4 +1,4 @@
-"""Debezium's own OpenLineage events, without their oddities, and without their flood."""
+"""Debezium's own OpenLineage events, without their oddities."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.doors import debezium_event as document
 
-from headwater.cdc.coalescing import Coalescer
 from headwater.cdc.names import Server, Servers
 from headwater.cdc.normalising import Rules, normalise
 from headwater.openlineage import Rejected, convert
 from headwater_schemas.events import DirectEdge, EventType, LineageEvent, Name
 
 RECORDED = Path(__file__).parents[2] / "support" / "openlineage"
-PRODUCER = "https://github.com/debezium/debezium/tree/v3.5.0.Final/debezium-openlineage"
 POSTGRES = [
     "connector.class=io.debezium.connector.postgresql.PostgresConnector",
     "topic.prefix=shop",
@@ -26,27 +25,6 @@ POSTGRES = [
     "table.include.list=public.orders",
 ]
 CLUSTER = Rules(kafka_namespace="kafka://broker:9092", kafka_servers=frozenset({"broker:9092", "10.0.0.7:9092"}))
-
-
-def document(
-    *,
-    inputs: list[tuple[str, str]] | None = None,
-    outputs: list[tuple[str, str]] | None = None,
-    configs: list[str] | None = None,
-    kind: str = "RUNNING",
-    job: str = "shop",
-    at: str = "2026-03-01T12:00:00Z",
-) -> dict[str, Any]:
-    facets = {} if configs is None else {"debezium_config": {"configs": configs}}
-    return {
-        "eventType": kind,
-        "eventTime": at,
-        "producer": PRODUCER,
-        "run": {"runId": "0195511c-3c00-7000-8000-0000000000aa", "facets": facets},
-        "job": {"namespace": job, "name": f"{job}.0", "facets": {"jobType": {"integration": "DEBEZIUM"}}},
-        "inputs": [{"namespace": namespace, "name": name} for namespace, name in inputs or []],
-        "outputs": [{"namespace": namespace, "name": name} for namespace, name in outputs or []],
-    }
 
 
 def converted(given: dict[str, Any], rules: Rules = CLUSTER) -> LineageEvent:
@@ -170,39 +148,6 @@ def test_a_recorded_event_of_a_topic_has_its_table_as_lineage() -> None:
 @pytest.mark.parametrize("broken", [{"run": None}, {"job": 3}, {"inputs": [7, {"namespace": 1}]}, {"outputs": "x"}])
 def test_a_malformed_document_is_left_for_the_conversion_to_refuse(broken: dict[str, Any]) -> None:
     convert(normalise({**document(), **broken}).document)
-
-
-def test_a_hundred_thousand_equal_events_are_one_event_and_a_heartbeat() -> None:
-    coalescer = Coalescer(interval_ms=60_000)
-    flood = [
-        document(inputs=[("kafka://broker:9092", "orders")], at=f"2026-03-01T12:00:{second:02}Z")
-        for second in range(50)
-    ]
-    sent = [out for at in range(100_000) for out in coalescer.offer(flood[at // 2_000], now_ms=at // 2)]
-    assert sent == [flood[0]]
-    (heartbeat,) = coalescer.due(now_ms=60_000)
-    assert heartbeat == flood[-1]
-    assert coalescer.held_back == 99_999
-    assert coalescer.due(now_ms=200_000) == []
-
-
-def test_what_differs_is_not_held_back() -> None:
-    coalescer = Coalescer()
-    one, other = document(inputs=[("kafka://b:9092", "a")]), document(inputs=[("kafka://b:9092", "b")])
-    ends = document(kind="COMPLETE")
-    assert [coalescer.offer(each, 0) for each in (one, other, ends, ends)] == [[one], [other], [ends], [ends]]
-    failed = document(kind="FAIL")
-    assert [coalescer.offer(failed, now) for now in (0, 1, 2)] == [[failed], [], []]
-
-
-def test_the_memory_of_a_coalescer_is_bounded_and_what_it_owes_is_paid_first() -> None:
-    coalescer = Coalescer(most=2)
-    given = [document(inputs=[("kafka://b:9092", str(at))]) for at in range(3)]
-    later = {**given[0], "eventTime": "2026-03-01T12:00:09Z"}
-    for each in (given[0], later, given[1]):
-        coalescer.offer(each, 0)
-    assert coalescer.offer(given[2], 0) == [later, given[2]]
-    assert coalescer.drain() == []
 
 
 def test_the_type_of_an_event_survives() -> None:

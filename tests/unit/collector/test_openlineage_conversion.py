@@ -267,6 +267,8 @@ def test_facets_are_kept_sorted_masked_and_bounded() -> None:
             "openlineage:github.com/apache/airflow/providers-openlineage/etl",
         ),
         ("my-library", "openlineage:my-library/etl"),
+        ("my-library/1.4.2", "openlineage:my-library/etl"),
+        ("acme etl-2.0.1-SNAPSHOT", "openlineage:acme etl/etl"),
         ("", "openlineage:dbt/etl"),
         ("http://[broken", "openlineage:dbt/etl"),
     ],
@@ -338,3 +340,13 @@ def test_what_statistics_and_parents_say_beside_our_fields_is_kept() -> None:
         "parent": {**parent, "root": {"job": {"namespace": "a", "name": "r", "facets": {"tags": {}}}}}
     }
     assert "parent" in orjson.loads(converted(given).facets or b"{}")["run"]
+
+
+def test_what_others_keep_until_told_otherwise_is_said_to_be_deleted() -> None:
+    gone = {"owners": [{"name": "me"}], "_deleted": True}
+    job = {"namespace": "n", "name": "j", "facets": {"ownership": gone, "custom": gone}}
+    event = converted(document(job=job, outputs=[{"namespace": "n", "name": "d", "facets": {"tags": gone}}]))
+    assert orjson.loads(event.facets or b"") == {
+        "job": {"ownership": {"_deleted": True}},
+        "outputs": [{"namespace": "n", "name": "d", "facets": {"tags": {"_deleted": True}}}],
+    }

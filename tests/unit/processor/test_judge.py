@@ -405,3 +405,37 @@ def test_a_reader_on_a_lagging_partition_may_yet_be_seen() -> None:
     as_of = {0: T0 + 2 * DAY_US, 1: T0}
     assert Watch().dataset(unread, as_of).status.unlinked == ""
     assert Watch().dataset(unread, T0 + 2 * DAY_US).status.unlinked == "written-never-read"
+
+
+# --- owners that producers state -------------------------------------------------------------------------------------
+
+
+STATED = replace(FACTS, stated_owner="team:stated")
+NOBODY_S = compile_policies([replace(POLICY, owner="")], 5)
+
+
+def test_an_alert_goes_to_the_stated_owner_where_no_policy_names_one() -> None:
+    watch = Watch().dataset(STATED, T0 + 3 * HOUR_US, NOBODY_S)
+    watch.dataset(STATED, T0 + 4 * HOUR_US, NOBODY_S)
+    assert {alert.owner for alert in watch.alerts} == {"team:stated"}
+
+
+def test_the_owner_of_a_policy_wins() -> None:
+    watch = Watch().dataset(STATED, T0 + 3 * HOUR_US).dataset(STATED, T0 + 4 * HOUR_US)
+    assert {alert.owner for alert in watch.alerts} == {"shop"}
+
+
+def test_loose_ends_and_lost_runs_go_to_the_stated_owner_too() -> None:
+    job = JobFacts(JOB, first_seen_us=1, first_input_us=1, stated_owner="team:stated")
+    loose = judge_job(job, NOBODY_S, T0, {}, SETTINGS)
+    lost = judge_run_lost(job, [OpenRun(bytes(16), 1, 1)], NOBODY_S, T0, {}, SETTINGS)
+    read = judge_dataset(replace(STATED, first_written_us=0, last_write_us=0), NOBODY_S, T0, {}, SETTINGS)
+    alerts = [alert for found in (loose, lost, read) for alert in found.alerts]
+    assert {alert.kind for alert in alerts} >= {"JobWithoutOutputs", "RunNeverEnded", "ReadNeverWritten"}
+    assert {alert.owner for alert in alerts} == {"team:stated"}
+
+
+def test_names_of_one_dataset_have_the_owner_of_the_one_that_has_some() -> None:
+    other = DatasetFacts(Name(KAFKA, "other"), stated_owner="team:other")
+    assert merge_class([FACTS, other]).stated_owner == "team:other"
+    assert merge_class([STATED, other]).stated_owner == "team:stated"

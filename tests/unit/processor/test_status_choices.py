@@ -20,6 +20,7 @@ from headwater_processor.local.status_filters import ORDERS, Filters, in_order
 from headwater_processor.local.status_hints import Hint, unknown_hint
 from headwater_processor.local.status_view import StatusReport, as_lines, as_object, dataset_object, why
 from headwater_processor.local.status_watch import Watch, watch
+from headwater_processor.state.about import About
 from headwater_processor.state.loading import _NOT_JUDGED
 from headwater_processor.state.values import DatasetState, Summary
 from headwater_schemas.events import Name
@@ -255,3 +256,22 @@ def test_a_terminal_is_redrawn_on_its_other_screen_and_keeps_the_last_answer(mon
     assert "FRESH" in other_screen
     assert "\x1b[2J" not in other_screen.partition("FRESH")[2]  # nothing is wiped between two looks: that would flicker
     assert after.split()[-1].endswith("STALE")
+
+
+# --- what producers say -----------------------------------------------------------------------------------------------
+
+
+def test_filters_find_owners_and_tags_by_policy_and_as_producers_state_them() -> None:
+    said = dataset(owner="shop", about=About(owners=("team:a", "team:b"), tags=("pii",)))
+    for owner, wanted in (("shop", True), ("team:b", True), ("team:a, team:b", False), ("team", False)):
+        assert Filters(owners=(owner,)).pass_(said, lambda _: ()) is wanted
+    for tag, wanted in (("pii", True), ("gold", True), ("raw", False)):
+        assert Filters(tags=(tag,)).pass_(said, lambda _: ("gold",)) is wanted
+
+
+def test_a_dataset_s_document_has_what_is_said_of_it_and_nothing_of_what_is_not() -> None:
+    assert dataset_object(dataset(about=About(tags=("pii",), version="7")))["about"] == {
+        "tags": ["pii"],
+        "version": "7",
+    }
+    assert dataset_object(dataset())["about"] == {}

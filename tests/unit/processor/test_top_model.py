@@ -224,3 +224,15 @@ def test_a_view_that_takes_nothing_costs_no_more_memory_and_gets_a_snapshot_inst
     mailbox.put([Written(key_of(ORDERS), at, T, 0) for at in range(MOST)])
     assert wanted.is_set()
     assert mailbox.empty() == [Note(T, "kept")]
+
+
+def test_the_owner_that_producers_state_is_shown_until_a_policy_names_one() -> None:
+    model = model_of(Snapshot([fresh()]), delta(Aspect.ABOUT, 3, about='{"owners":["team:a"]}'))
+    assert row_of(model).owner == "team:a"
+    model.take([delta(Aspect.STATUS, 4, status=Status(FreshnessState.FRESH))])
+    assert row_of(model).owner == "team:a"
+    model.take([delta(Aspect.STATUS, 5, status=Status(FreshnessState.FRESH, owner="shop"))])
+    model.take([delta(Aspect.ABOUT, 6, about='{"owners":["team:b"]}'), delta(Aspect.ABOUT, 2, about="{}")])
+    assert row_of(model).owner == "shop"
+    model.take([delta(Aspect.STATUS, 7, status=Status(FreshnessState.FRESH))])
+    assert row_of(model).owner == "team:b"

@@ -3,6 +3,9 @@
 A batch of records is converted and produced while the ones before it are under way; an offset is committed when Kafka has
 acknowledged everything up to it. What fails is sent again until it arrives, so a broker that is away stops the bridge and loses
 nothing. A record that is read twice becomes the same event, with the same id.
+
+Of a flood of equal events one goes on, and now and then a heartbeat (`headwater.doors.floods`). What is held back is committed
+behind the one that stands for it: batches are committed in their order.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from headwater.openlineage.records import Converter, parsed
+from headwater.doors.floods import Floods
+from headwater.openlineage.records import Converter, Record, parsed
 from headwater.openlineage.values import Rejected
 from headwater.runtime.letters import dead_letter_headers
 from headwater.runtime.producing import Headers, SteadyProducer, advice
@@ -33,6 +37,7 @@ _BUSY_S: Final = 0.005
 _AGAIN_S: Final = 0.5
 _COMPLAIN_S: Final = 5.0
 _COMMIT_EVERY_S: Final = 1.0
+_BEAT_EVERY_S: Final = 1.0
 _END_S: Final = 8.0
 _REVOKED_S: Final = 4.0
 _ASK_S: Final = 5.0
@@ -78,6 +83,7 @@ class Bridge:
         consumer, producer: librdkafka settings.
         source, events, dead: topics.
         group: as in `consumer`; dead letters name it.
+        converter: documents into records; if not given, one without rules for names.
     """
 
     def __init__(
@@ -89,6 +95,7 @@ class Bridge:
         events: str,
         dead: str,
         batch_records: int = 2_000,
+        converter: Converter | None = None,
     ) -> None:
         self._consumer = Consumer(consumer)
         self._producer = SteadyProducer(producer)
@@ -100,12 +107,13 @@ class Bridge:
         self._again_at = 0.0
         self._told_at = -_COMPLAIN_S
         self._done: dict[tuple[str, int], int] = {}
-        self._committed_at = 0.0
+        self._committed_at = self._beaten_at = 0.0
         self._paused = False
         self._stop = threading.Event()
-        self.converter = Converter()
+        self.converter = converter or Converter()
+        self.floods = Floods[Record]()
         self.outcomes: Counter[str] = Counter()
-        """`converted`, `acknowledged`, `lost_before` and the reasons of dead letters."""
+        """`converted`, `coalesced`, `heartbeat`, `acknowledged`, `lost_before` and the reasons of dead letters."""
         self.under_way = 0
         self.under_way_bytes = 0
         self.moved_at = time.monotonic()
@@ -132,7 +140,8 @@ class Bridge:
         )
 
     def end(self) -> None:
-        """Wait for what is under way, commit it, and leave the group."""
+        """Send the heartbeats that are owed, wait for what is under way, commit it, and leave the group."""
+        self._beat(self.floods.drain())
         self._settle(_END_S)
         self._consumer.close()
         if self.under_way:
@@ -144,6 +153,9 @@ class Bridge:
         messages = self._read()
         if messages:
             self._take(messages)
+        if time.monotonic() - self._beaten_at >= _BEAT_EVERY_S:
+            self._beaten_at = time.monotonic()
+            self._beat(self.floods.due(_now_ms()))
         self._producer.poll(_BUSY_S if self._paused else 0)
         self._send_again()
         self._note_finished()
@@ -190,7 +202,20 @@ class Bridge:
             self._bury(message, batch, "not_openlineage", str(found))
             return
         self.outcomes["converted"] += 1
-        self._send(_Outgoing(self, batch, self._events, found.key, found.value, None))
+        chosen: Record | None = found
+        if found.flood:
+            size = len(found.value)
+            chosen = self.floods.offer(found.flood, found, at_us=found.time_us, size=size, now_ms=_now_ms())
+        if chosen is None:
+            self.outcomes["coalesced"] += 1
+            return
+        self._send(_Outgoing(self, batch, self._events, chosen.key, chosen.value, None))
+
+    def _beat(self, records: Iterable[Record]) -> None:
+        """Send heartbeats. No offset waits for them: what they repeat is said already, at an earlier time."""
+        for record in records:
+            self.outcomes["heartbeat"] += 1
+            self._send(_Outgoing(self, _Batch(), self._events, record.key, record.value, None))
 
     def _bury(self, message: Message, batch: _Batch, reason: str, detail: str) -> None:
         self.outcomes[reason] += 1
@@ -279,6 +304,7 @@ class Bridge:
             log.info("where reading begins is not known yet: %s", error.args[0].str())
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._beat(self.floods.drain())
         self._settle(_REVOKED_S)
         self._forget(partitions)
 
@@ -286,12 +312,18 @@ class Bridge:
         self._forget(partitions)
 
     def _forget(self, partitions: list[TopicPartition]) -> None:
-        """What is still under way of them is committed by nobody: their next owner reads it again."""
+        """What is still under way of them is committed by nobody: their next owner reads it again. If they come back to us, the
+        first of a flood goes on anew."""
+        self.floods.drain()
         gone = {(each.topic, each.partition) for each in partitions}
         self.assigned -= {each.partition for each in partitions}
         for place in (self._done, *(batch.next for batch in self._batches)):
             for key in gone & place.keys():
                 del place[key]
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
 
 _HOPELESS: Final = frozenset(

@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     from headwater.bridge.bridging import Bridge
 
 CATALOGUE: Final[tuple[Spec, ...]] = (
-    Spec("headwater_bridge_records", "counter", "Records by outcome: converted, acknowledged, lost_before, or why dead.",
+    Spec("headwater_bridge_records", "counter",
+         "Records by outcome: converted, coalesced, heartbeat, acknowledged, lost_before, or why dead.",
          "not_json, not_openlineage, empty: `headwater tail deadletter` shows them. lost_before: deleted before they were read,"
-         " the topic's retention is too short or the bridge was away too long.", ("outcome",)),
+         " the topic's retention is too short or the bridge was away too long."
+         " coalesced: of the converted, those that a connector of Debezium repeats for each record; a heartbeat a minute goes on.",
+         ("outcome",)),
+    Spec("headwater_bridge_left_out_datasets", "counter", "Datasets of Debezium's events that were left out.",
+         "unknown_server: tell cdc.sources or cdc.kafka_namespace where it is. internal_topic: the connector's own.", ("reason",)),
     Spec("headwater_bridge_under_way", "gauge", "Records that Kafka has not acknowledged.",
          "At 20,000 reading stops; it stays there while the broker is away."),
     Spec("headwater_bridge_repeated_documents", "counter", "Documents that say what an earlier one said, but for time and run.",
@@ -38,6 +43,9 @@ class BridgeCollector(Collector):
         bridge = self._bridge
         samples: dict[str, list[tuple[tuple[str, ...], float]]] = {
             "headwater_bridge_records": [((outcome,), count) for outcome, count in sorted(bridge.outcomes.items())],
+            "headwater_bridge_left_out_datasets": [
+                ((reason,), count) for reason, count in sorted(bridge.converter.left_out.items())
+            ],
             "headwater_bridge_under_way": [((), bridge.under_way)],
             "headwater_bridge_repeated_documents": [((), bridge.converter.repeated)],
             "headwater_bridge_partitions": [((), len(bridge.assigned))],

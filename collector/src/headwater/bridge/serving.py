@@ -13,6 +13,8 @@ from confluent_kafka.admin import AdminClient
 
 from headwater.bridge.bridging import Bridge
 from headwater.bridge.metrics import BridgeCollector
+from headwater.doors.clusters import ClusterBook
+from headwater.runtime.doors import converter_of, told_cluster
 from headwater.runtime.http import serve
 from headwater.runtime.kafka import client_config, consumer_config, producer_config, translate
 from headwater.runtime.models import Settings
@@ -28,8 +30,8 @@ def source_of(settings: Settings) -> str:
     return settings.bridge.topic or catalogue(settings.topic_prefix)["openlineage"].name
 
 
-def bridge_of(settings: Settings) -> Bridge:
-    """A bridge as the settings say. Raises UsageError: Kafka's client refuses them."""
+def bridge_of(settings: Settings, book: ClusterBook | None = None) -> Bridge:
+    """A bridge as the settings say; `book`: what is known of clusters. Raises UsageError: Kafka's client refuses them."""
     topics = catalogue(settings.topic_prefix)
     consumer = {
         "queued.min.messages": 20_000,
@@ -47,20 +49,23 @@ def bridge_of(settings: Settings) -> Bridge:
             events=topics["events"].name,
             dead=topics["deadletter"].name,
             batch_records=settings.bridge.batch_records,
+            converter=converter_of(settings, book or ClusterBook()),
         )
     except KafkaException as error:
         raise translate(error, settings.kafka.bootstrap_servers) from error
 
 
-def check_topics(settings: Settings) -> None:
-    """Raise DeliveryError unless Kafka answers and has the topics that are read and written."""
+def check_topics(settings: Settings, book: ClusterBook) -> None:
+    """Raise DeliveryError unless Kafka answers and has the topics that are read and written. `book` learns which cluster it is."""
     topics = catalogue(settings.topic_prefix)
     admin = AdminClient(client_config(settings.kafka, client_id=_CLIENT))
     for name in (source_of(settings), topics["events"].name, topics["deadletter"].name):
         try:
-            found = admin.list_topics(name, timeout=_REACH_S).topics[name]
+            told = admin.list_topics(name, timeout=_REACH_S)
         except KafkaException as error:
             raise translate(error, settings.kafka.bootstrap_servers) from error
+        book.learn(told_cluster(told, settings.kafka.bootstrap_servers, loopback=False))
+        found = told.topics[name]
         if found.error is not None:
             raise translate(found.error, settings.kafka.bootstrap_servers)
 
@@ -72,8 +77,9 @@ def run(settings: Settings, *, started: Callable[[Bridge], None] = lambda _bridg
         UsageError: settings or the address of the metrics are wrong.
         DeliveryError: Kafka is away at the start, lacks a topic, or forbids what is needed.
     """
-    check_topics(settings)
-    bridge = bridge_of(settings)
+    book = ClusterBook()
+    check_topics(settings, book)
+    bridge = bridge_of(settings, book)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         bridge.stop()

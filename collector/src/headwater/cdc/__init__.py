@@ -9,7 +9,7 @@ What is said, and by whom, is decided in pure modules, values in and values out:
 | `envelopes` | a document | what it tells: a change, a heartbeat, a schema change … or why it tells nothing |
 | `statements`, `windows` | ends of partitions, windows of records | lineage events |
 | `connectors`, `sinks` | the answer of Kafka Connect | connectors with their datasets; lineage events |
-| `normalising`, `coalescing` | OpenLineage documents of Debezium | OpenLineage documents without their oddities |
+| `normalising` | OpenLineage documents of Debezium | OpenLineage documents without their oddities |
 
 Thin adapters read Kafka (`probing`, `reading`) and HTTP (`http`); `service` puts them together for `headwater cdc`.
 """

@@ -69,15 +69,23 @@ def service_at(url: str, what: str) -> Service:
     return Service(parts.scheme, host, port, path, f"{parts.scheme}://{shown_host}:{port}{path}", authorization)
 
 
-def get_json(service: Service, path: str) -> Any:
-    """The JSON document at a path of the service. Raises HttpError."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a service answered, whatever the status."""
+
+    status: int
+    body: bytes
+
+
+def get(service: Service, path: str, *, accept: str = "application/json", timeout_s: float = TIMEOUT_S) -> Answer:
+    """What the service answers to GET. Raises HttpError: it does not answer, or with too much."""
     connection: http.client.HTTPConnection
     if service.scheme == "https":
         context = ssl.create_default_context()
-        connection = http.client.HTTPSConnection(service.host, service.port, timeout=TIMEOUT_S, context=context)
+        connection = http.client.HTTPSConnection(service.host, service.port, timeout=timeout_s, context=context)
     else:
-        connection = http.client.HTTPConnection(service.host, service.port, timeout=TIMEOUT_S)
-    headers = {"Accept": "application/json"}
+        connection = http.client.HTTPConnection(service.host, service.port, timeout=timeout_s)
+    headers = {"Accept": accept}
     if service.authorization:
         headers["Authorization"] = service.authorization
     try:
@@ -89,15 +97,21 @@ def get_json(service: Service, path: str) -> Any:
         raise HttpError(f"{service.shown} cannot be reached: {said}", remedy="check its address and network") from error
     finally:
         connection.close()
-    if response.status != http.HTTPStatus.OK:
-        remedy = "put user and password into the URL" if response.status in {401, 403} else ""
-        raise HttpError(f"{service.shown}{path} answers {response.status}", status=response.status, remedy=remedy)
     if len(body) > MOST_BYTES:
         raise HttpError(f"{service.shown}{path} answers with more than {MOST_BYTES} bytes", status=response.status)
+    return Answer(response.status, body)
+
+
+def get_json(service: Service, path: str, *, timeout_s: float = TIMEOUT_S) -> Any:
+    """The JSON document at a path of the service. Raises HttpError."""
+    answer = get(service, path, timeout_s=timeout_s)
+    if answer.status != http.HTTPStatus.OK:
+        remedy = "put user and password into the URL" if answer.status in {401, 403} else ""
+        raise HttpError(f"{service.shown}{path} answers {answer.status}", status=answer.status, remedy=remedy)
     try:
-        return orjson.loads(body)
+        return orjson.loads(answer.body)
     except ValueError as error:
-        raise HttpError(f"{service.shown}{path} answers with no JSON", status=response.status) from error
+        raise HttpError(f"{service.shown}{path} answers with no JSON", status=answer.status) from error
 
 
 class RowSchemas:

@@ -13,16 +13,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import ListOffsetsResultInfo, OffsetSpec
+from confluent_kafka.admin._metadata import ClusterMetadata
 
 from headwater.cdc.envelopes import Refused, Tombstone
 from headwater.cdc.statements import End
 from headwater.cdc.wire import Schemas, read
+from headwater.doors.clusters import Cluster
 from headwater.errors import BrokerUnavailable
+from headwater.runtime.doors import told_cluster
 from headwater.runtime.kafka import client_config, translate
 from headwater.runtime.models import KafkaSettings
+from headwater.runtime.offsets import Place, list_offsets
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +37,6 @@ _STEPS: Final = (1, 8, 128)
 """How far before the end a record is looked for. A transaction of Connect leaves one marker for each commit."""
 _FETCH_BYTES: Final = 128 * 1024
 _QUEUE_KBYTES: Final = 2 * 1024
-
-Place = tuple[str, int]
-"""Topic and partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Probe:
             self._consumer = Consumer({**config, **reading})
         except KafkaException as error:
             raise translate(error, self.servers) from error
+        self._told = ClusterMetadata()
         self.passed_over = 0
         """How often a partition could not be asked for."""
         self.timestamps_told = True
@@ -82,25 +84,20 @@ class Probe:
     def topics(self) -> Mapping[str, Sequence[int]]:
         """The topics that there are, with their partitions. Raises DeliveryError: Kafka cannot be reached."""
         try:
-            found = self._consumer.list_topics(timeout=_TIMEOUT_S).topics
+            self._told = self._consumer.list_topics(timeout=_TIMEOUT_S)
         except KafkaException as error:
             raise translate(error, self.servers) from error
-        return {name: sorted(topic.partitions) for name, topic in found.items() if topic.error is None}
+        return {name: sorted(topic.partitions) for name, topic in self._told.topics.items() if topic.error is None}
 
-    def brokers(self) -> frozenset[str]:
-        """The addresses under which the brokers say that they are reached. Raises as `topics`."""
-        try:
-            found = self._consumer.list_topics(timeout=_TIMEOUT_S).brokers.values()
-        except KafkaException as error:
-            raise translate(error, self.servers) from error
-        return frozenset(f"{broker.host}:{broker.port}".lower() for broker in found)
+    def cluster(self, also: str = "") -> Cluster | None:
+        """The cluster that told of its topics last; None where its id says nothing. `also`: other servers that it is named by."""
+        return told_cluster(self._told, f"{self.servers},{also}", loopback=True)
 
     def moved(self, places: Iterable[Place], known: Mapping[Place, int]) -> list[Moved]:
         """The partitions that hold records and whose end is not the `known` one. Raises as `topics`."""
-        asked = [TopicPartition(topic, partition) for topic, partition in places]
-        ends = self._offsets(asked, OffsetSpec.latest())  # type: ignore[no-untyped-call]  # theirs has no types
+        ends = self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]  # theirs has no types
         changed = [place for place, end in ends.items() if end.offset > 0 and known.get(place) != end.offset]
-        newest = self._newest([TopicPartition(*place) for place in changed])
+        newest = self._newest(changed)
         return [Moved(*place, ends[place].offset, newest.get(place, -1)) for place in sorted(changed)]
 
     def ends(self, moved: Sequence[Moved]) -> dict[Place, End]:
@@ -125,7 +122,7 @@ class Probe:
         """Let go of the connections."""
         self._consumer.close()
 
-    def _newest(self, asked: Sequence[TopicPartition]) -> dict[Place, int]:
+    def _newest(self, asked: Sequence[Place]) -> dict[Place, int]:
         if not asked or not self.timestamps_told:
             return {}
         try:
@@ -138,26 +135,17 @@ class Probe:
             return {}
         return {place: result.timestamp for place, result in found.items()}
 
-    def _offsets(self, asked: Sequence[TopicPartition], spec: OffsetSpec) -> dict[Place, ListOffsetsResultInfo]:
-        if not asked:
-            return {}
+    def _offsets(self, asked: Iterable[Place], spec: OffsetSpec) -> dict[Place, ListOffsetsResultInfo]:
         self._admin = self._admin or AdminClient(self._config)
-        committed = IsolationLevel.READ_COMMITTED
-        found: dict[Place, ListOffsetsResultInfo] = {}
         try:
-            futures = self._admin.list_offsets(
-                dict.fromkeys(asked, spec), isolation_level=committed, request_timeout=_TIMEOUT_S
-            )
+            found, failed = list_offsets(self._admin, asked, spec, timeout_s=_TIMEOUT_S)
         except KafkaException as error:
             raise translate(error, self.servers) from error
-        for at, future in futures.items():
-            try:
-                found[at.topic, at.partition] = future.result(_TIMEOUT_S + 5)
-            except KafkaException as error:
-                self._passed_over(at, error)
+        for place, why in failed.items():
+            self._passed_over(place, why)
         return found
 
-    def _passed_over(self, at: TopicPartition, error: KafkaException) -> None:
+    def _passed_over(self, place: Place, error: KafkaException) -> None:
         """One partition without a leader, deleted, or forbidden does not keep the others from being looked at."""
         # librdkafka (2.16) keeps asking with the leader's epoch that it knew before an election, and is fenced for ever.
         self._admin = None
@@ -165,7 +153,7 @@ class Probe:
         if isinstance(translated, BrokerUnavailable) or error.args[0].code() == KafkaError.UNSUPPORTED_VERSION:
             raise translated from error
         self.passed_over += 1
-        log.warning("%s, partition %d is passed over: %s", at.topic, at.partition, translated.message)
+        log.warning("%s, partition %d is passed over: %s", *place, translated.message)
 
     def _looked_at(self, waiting: Sequence[Moved], step: int) -> dict[Place, End]:
         wanted = {(one.topic, one.partition): one for one in waiting}

@@ -16,11 +16,11 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from headwater.cdc.names import HEARTBEATS, Servers
-from headwater.cdc.probing import Place
 from headwater.cdc.windows import Partition
 from headwater.cdc.wire import Schemas, read
 from headwater.runtime.kafka import consumer_config, translate
 from headwater.runtime.models import KafkaSettings
+from headwater.runtime.offsets import Place
 from headwater_schemas.events import LineageEvent
 from headwater_schemas.naming import kafka_topic
 

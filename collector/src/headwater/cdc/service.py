@@ -17,9 +17,11 @@ from headwater.cdc.connectors import Connector, connector_gone, connector_said, 
 from headwater.cdc.envelopes import Heartbeat, Refused
 from headwater.cdc.http import HttpError, Service, get_json
 from headwater.cdc.names import HEARTBEATS, Server, Servers, is_internal
-from headwater.cdc.probing import Moved, Place, Probe
+from headwater.cdc.probing import Moved, Probe
 from headwater.cdc.reading import chosen
 from headwater.cdc.statements import End, Said, heartbeat_event, topic_events
+from headwater.doors.clusters import Cluster
+from headwater.runtime.offsets import Place
 from headwater_schemas.events import LineageEvent, Name
 from headwater_schemas.naming import kafka_topic
 
@@ -59,6 +61,7 @@ class Look:
     said: dict[tuple[str, str], Connector] = field(default_factory=dict)
     servers: Servers = field(default_factory=Servers)
     full: list[str] = field(default_factory=list)
+    cluster: Cluster | None = None
 
 
 def selected(topics: Iterable[str], patterns: Sequence[str], servers: Servers) -> list[str]:
@@ -115,6 +118,7 @@ class Watcher:
         """
         look = Look()
         there = self._probe.topics()
+        look.cluster = self._probe.cluster(self._cluster)
         for service in self._connects:
             self._ask_connect(look, service, there, now_ms)
         servers = servers.with_added(found.server for found in look.said.values() if found.server is not None)

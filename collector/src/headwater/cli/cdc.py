@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 import time
@@ -10,8 +9,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from types import FrameType
 from typing import Any, Final
 
 import click
@@ -25,18 +22,14 @@ from headwater.cdc.service import Found, Look, Watcher
 from headwater.cdc.wire import no_registry
 from headwater.cli.context import invocation
 from headwater.cli.output import emit_json, emit_json_line, emit_rows, note
-from headwater.cli.producing import Producing
-from headwater.errors import DeliveryError, EventError
-from headwater.eventjson import to_json
+from headwater.cli.watching import deliver, kafka_at, now_ms, refused_text, time_text, until_signalled, usable
+from headwater.doors.clusters import ClusterBook
+from headwater.doors.rules import NameRules
+from headwater.errors import DeliveryError
 from headwater.runtime.errors import UsageError
-from headwater.runtime.models import CdcSettings, KafkaSettings, Settings
-from headwater.validation import check
-from headwater_schemas.codec import encode_single_object
+from headwater.runtime.models import CdcSettings, Settings
 from headwater_schemas.events import LineageEvent
-from headwater_schemas.ids import partition_key
-from headwater_schemas.topics import catalogue
 
-_SEND_WITHIN_S: Final = 10.0
 _SAY_EVERY_S: Final = 2.0
 _ENDS_WITHIN_S: Final = 120.0
 """How long --once reads topics whole, at most."""
@@ -93,7 +86,7 @@ def cdc(
         raise UsageError(
             "nothing to watch", remedy="name Kafka Connect (--connect http://host:8083) or topics (--topic 'shop.*')"
         )
-    with _until_signalled() as stop, _session(context, settings, told, dry_run=dry_run) as session:
+    with until_signalled() as stop, _session(context, settings, told, dry_run=dry_run) as session:
         session.watch(stop, once=once)
 
 
@@ -107,6 +100,8 @@ class _Session:
     servers: Servers
     watcher: Watcher
     reader: Reader | None
+    names: NameRules
+    book: ClusterBook
     dry_run: bool
 
     def watch(self, stop: threading.Event, *, once: bool) -> None:
@@ -130,12 +125,16 @@ class _Session:
             stop.wait(max(0.1, until_s - time.monotonic()))
 
     def _look(self, *, once: bool) -> Look:
-        look = self.watcher.look(self.servers, _now_ms())
-        look.events = _usable(look.events, look.refused)
-        _deliver(self.settings, look.events, dry_run=self.dry_run)
+        look = self.watcher.look(self.servers, now_ms())
+        self.book.learn(look.cluster)
+        look.events = self._named(look.events, look.refused)
+        deliver(self.settings, look.events, dry_run=self.dry_run)
         self.watcher.confirm(look)
         _tell(self.context, look, once=once, dry_run=self.dry_run)
         return look
+
+    def _named(self, events: Sequence[LineageEvent], refused: Counter[str]) -> list[LineageEvent]:
+        return [self.names.apply(event) for event in usable(events, refused)]
 
     def _read(self, reader: Reader, look: Look, stop: threading.Event, until_s: float, *, once: bool) -> None:
         """Read until the next look is due; once: to the ends that there are."""
@@ -145,13 +144,15 @@ class _Session:
         done = False
         while not done and not stop.is_set():
             reader.read(look.servers, _SAY_EVERY_S if once else min(_SAY_EVERY_S, until_s - time.monotonic()))
-            events, refused = reader.say(_now_ms())
-            events = _usable(events, refused)
-            _deliver(self.settings, events, dry_run=self.dry_run)
+            events, refused = reader.say(now_ms())
+            events = self._named(events, refused)
+            deliver(self.settings, events, dry_run=self.dry_run)
             if not self.dry_run:
                 reader.confirm()
             if events or refused:
-                note(self.context, f"{reader.records - before} records read, {len(events)} events{_bad(refused)}")
+                note(
+                    self.context, f"{reader.records - before} records read, {len(events)} events{refused_text(refused)}"
+                )
                 before = reader.records
             done = reader.at_end or time.monotonic() > give_up_s if once else time.monotonic() >= until_s
 
@@ -162,7 +163,7 @@ def _session(context: click.Context, settings: Settings, told: CdcSettings, *, d
     servers = Servers([_server(text) for text in told.sources])
     connects = [service_at(url, "--connect") for url in told.connect]
     schemas = RowSchemas(service_at(settings.registry.url, "registry.url")) if settings.registry.url else no_registry
-    kafka = _kafka_of(settings.kafka, told)
+    kafka = kafka_at(settings.kafka, told.bootstrap_servers)
     cluster = told.kafka_namespace.removeprefix("kafka://") or kafka.bootstrap_servers
     group = f"{settings.consumer_group}-cdc"
     reader = Reader(kafka, schemas, group=group, cluster=cluster) if told.full else None
@@ -176,43 +177,12 @@ def _session(context: click.Context, settings: Settings, told: CdcSettings, *, d
         interval_ms=told.interval_ms,
     )
     try:
-        yield _Session(context, settings, told, servers, watcher, reader, dry_run)
+        book = ClusterBook()
+        yield _Session(context, settings, told, servers, watcher, reader, settings.doors.rules(book), book, dry_run)
     finally:
         if reader is not None:
             reader.close()
         probe.close()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def _usable(events: Sequence[LineageEvent], refused: Counter[str]) -> list[LineageEvent]:
-    """The events that say something within bounds; the others are counted: a name may be longer than any event's."""
-    usable = []
-    for event in events:
-        try:
-            check(event)
-            usable.append(event)
-        except EventError as error:
-            refused[error.reason] += 1
-    return usable
-
-
-def _deliver(settings: Settings, events: Sequence[LineageEvent], *, dry_run: bool) -> None:
-    """Send the events and wait until all have arrived. Raises DeliveryError: one has not."""
-    if dry_run:
-        for event in events:
-            sys.stdout.write(to_json(event).decode() + "\n")
-        sys.stdout.flush()
-        return
-    if not events:
-        return
-    topic = catalogue(settings.topic_prefix)["events"].name
-    with Producing(settings.kafka, topic, wait_s=_SEND_WITHIN_S) as producing:
-        for event in events:
-            producing.send(partition_key(event), encode_single_object(event), str(event.job))
-    producing.raise_first_failure()
 
 
 def _tell(context: click.Context, look: Look, *, once: bool, dry_run: bool) -> None:
@@ -238,12 +208,7 @@ def _tell(context: click.Context, look: Look, *, once: bool, dry_run: bool) -> N
     elif invocation(context).wants_json and not dry_run:
         emit_json_line(_summary(look))
     if once or look.events or look.refused:
-        note(context, f"{summary}{_bad(look.refused)}")
-
-
-def _bad(refused: Counter[str]) -> str:
-    told = ", ".join(f"{count} {reason}" for reason, count in sorted(refused.items()))
-    return f"; refused: {told}" if told else ""
+        note(context, f"{summary}{refused_text(look.refused)}")
 
 
 def _summary(look: Look) -> dict[str, Any]:  # Any: what JSON holds
@@ -260,8 +225,8 @@ def _row(found: Found) -> dict[str, Any]:  # Any: as above
         "topic": found.topic,
         "table": found.table,
         "connector": found.connector,
-        "written": _time(found.written_ms),
-        "source": _time(found.source_ms),
+        "written": time_text(found.written_ms),
+        "source": time_text(found.source_ms),
         "phase": found.phase,
         "partitions": found.partitions,
         "refused": found.refused,
@@ -280,10 +245,6 @@ def _connector(connector: Connector) -> dict[str, Any]:  # Any: as above
     }
 
 
-def _time(at_ms: int) -> str | None:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds") if at_ms > 0 else None
-
-
 def _told(settings: CdcSettings, given: Mapping[str, tuple[str, ...]], interval: float | None) -> CdcSettings:
     """The settings with the options in their place, where there are some."""
     options: dict[str, Any] = {key: values for key, values in given.items() if values}  # Any: as model_copy
@@ -300,25 +261,3 @@ def _server(text: str) -> Server:
             remedy="write it as PREFIX=postgres://host:5432/database (or mysql, sqlserver, oracle, mongodb …)",
         )
     return server
-
-
-def _kafka_of(kafka: KafkaSettings, told: CdcSettings) -> KafkaSettings:
-    return kafka.model_copy(update={"bootstrap_servers": told.bootstrap_servers}) if told.bootstrap_servers else kafka
-
-
-@contextmanager
-def _until_signalled() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set: what is in hand is finished. The handlers before are put back."""
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

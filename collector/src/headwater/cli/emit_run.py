@@ -68,6 +68,9 @@ def run(
     backfill: bool,
 ) -> None:
     """Run COMMAND as a run of a job: START, then COMPLETE, or FAIL with its exit code."""
+    for namespace, name in (*reads, *writes):
+        if name == "--":  # what ends the options was taken for the name
+            raise UsageError(f"{namespace} has no name", remedy="--reads and --writes take two: s3://lake orders/daily")
     with ExitStack() as stack:
         emitter = stack.enter_context(_emitter(context, _name(job, command)))
         if report is None:
@@ -142,7 +145,7 @@ def _forwarding() -> Iterator[list[subprocess.Popen[bytes]]]:
 def _emitter(context: click.Context, job: Name) -> Emitter:
     """Settings that are wrong switch lineage off: the command has to run all the same."""
     try:
-        return emitter_of(context, job=job)
+        return emitter_of(context, job=job, identity=f"emit:{job}")
     except HeadwaterError as error:
         sys.stderr.write(f"headwater: lineage is off: {mask(str(error))}\n")
         return Emitter(None, job=job)

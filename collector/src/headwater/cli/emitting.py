@@ -9,6 +9,7 @@ import click
 
 from headwater.cli.context import invocation
 from headwater.config import PREFIX, switched_off
+from headwater.doors.learning import PROCESS
 from headwater.emitter import Emitter
 from headwater.runtime.kafka import client_config
 from headwater.transports.kafka import KafkaTransport
@@ -29,4 +30,4 @@ def emitter_of(context: click.Context, **options: Any) -> Emitter:  # Any: as fo
     transport = KafkaTransport(
         settings.kafka.bootstrap_servers, config=client_config(settings.kafka), topic_prefix=settings.topic_prefix
     )
-    return Emitter(transport, **options)
+    return Emitter(transport, **{"rules": settings.doors.rules(PROCESS), **options})

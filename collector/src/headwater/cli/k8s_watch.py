@@ -11,6 +11,7 @@ from typing import Final
 
 import click
 
+from headwater.cli.context import invocation
 from headwater.cli.emitting import emitter_of
 from headwater.cli.output import note
 from headwater.config import DEFAULT_NAMESPACE
@@ -60,6 +61,7 @@ def k8s_watch(
     space = job_namespace or os.environ.get("HEADWATER_NAMESPACE", "").strip() or DEFAULT_NAMESPACE
     if kubeconfig is not None and not Path(kubeconfig).expanduser().is_file():
         raise UsageError(f"there is no file {kubeconfig}", remedy="kubectl config view  # says which one kubectl reads")
+    invocation(context).settings()  # what is wrong in them is said before Kubernetes is asked
     api = core_api(kubeconfig, kube_context)
     signal.signal(signal.SIGTERM, _stop)
     with emitter_of(context, identity="k8s-watch") as emitter, contextlib.suppress(KeyboardInterrupt):

@@ -17,6 +17,7 @@ from headwater.gateway.access import METRICS, WRITE, Access, Principal
 from headwater.gateway.answers import ALL_ACCEPTED, CLOSE, Answer, Failed, Problem, accepted, partly, sized
 from headwater.gateway.bodies import GoneError, Held, Receive, read, unpacked
 from headwater.gateway.durable import Durable, Sending
+from headwater.gateway.flooding import FloodGate
 from headwater.gateway.metrics import GatewayCollector, Stats
 from headwater.gateway.spooling import Spool
 from headwater.openlineage.records import Converter, Record, parsed
@@ -31,7 +32,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 LINEAGE: Final = "/api/v1/lineage"
 BATCH: Final = "/api/v1/lineage/batch"
 OPENAPI: Final = "/openapi.json"
-_EVENT_ID: Final = slice(10, 26)
 _AT_A_TIME: Final = 50
 """Events of a batch after which other requests get their turn."""
 
@@ -59,6 +59,7 @@ class Gateway:
 
     Args:
         protect_metrics: whether `/metrics` asks for a token with the scope `metrics:read`.
+        converter: documents into records; if not given, one without rules for names.
     """
 
     def __init__(
@@ -69,12 +70,14 @@ class Gateway:
         limits: Limits | None = None,
         spool: Spool | None = None,
         protect_metrics: bool = False,
+        converter: Converter | None = None,
     ) -> None:
         self.durable = durable
         self.spool = spool
         self.limits = limits or Limits()
         self.held = Held(self.limits.pending_bytes)
-        self.converter = Converter()
+        self.converter = converter or Converter()
+        self.flood = FloodGate()
         self.stats = Stats()
         self.reachable = Reachable(False, "Kafka was not asked yet", 0.0)
         self.stopping = False
@@ -168,18 +171,58 @@ class Gateway:
         if not principal.may_write_to(found.namespace):
             self.stats.events["forbidden"] += 1
             raise Problem(403, "namespace", *_forbidden(principal, found))
-        why = self.durable.refusal(len(found.value))
+        if found.flood:
+            return await self._one_of_a_flood(found)
+        why = await self._kept(found)
+        if why:
+            raise _unavailable(why, self.durable.last_error)
+        return accepted(found.event_id)
+
+    async def _one_of_a_flood(self, found: Record) -> Answer:
+        sent = await self.flood.taken(found)
+        if sent is None:
+            self.stats.events["coalesced"] += 1
+            return accepted(self.flood.said(found).event_id)
+        durable = False
+        try:
+            why = await self._kept(sent)
+            durable = not why
+        finally:
+            self.flood.settled(found.flood, durable=durable)
+        if why:
+            raise _unavailable(why, self.durable.last_error)
+        return accepted(sent.event_id)
+
+    async def _kept(self, record: Record) -> str:
+        """Make a record durable; why that cannot be, or "". Raises Problem: it never can."""
+        why = self.durable.refusal(len(record.value))
         if not why:
-            error = await self.durable.deliver(found)
+            error = await self.durable.deliver(record)
             if error is None:
                 self.stats.events["acknowledged"] += 1
-                return accepted(found.value[_EVENT_ID])
+                return ""
             why = _refused_for_ever(error)
-        if self.spool is not None and await self.spool.keep(found) is None:
+        if self.spool is not None and await self.spool.keep(record) is None:
             self.stats.events["spooled"] += 1
-            return accepted(found.value[_EVENT_ID])
+            return ""
         self.stats.events["failed"] += 1
-        raise _unavailable(why, self.durable.last_error)
+        return why
+
+    async def beat(self, *, last: bool = False) -> None:
+        """Send the heartbeats of floods that are due; with `last` all that are owed. What does not arrive is due again."""
+        floods = self.flood.floods
+        records = floods.drain() if last else floods.due(self.flood.now_ms())
+        if not records:
+            return
+        if self.durable.refusal(sum(len(record.value) for record in records)):
+            left = records
+        else:
+            failed = await self.durable.deliver_all(records)
+            left = [records[at] for at in failed]
+            self.stats.events["heartbeat"] += len(records) - len(left)
+        if left and (self.spool is None or await self.spool.keep_all(left) is not None):
+            for record in left:
+                floods.owe(record)
 
     async def _many(self, body: bytes, principal: Principal) -> Answer:
         documents = parsed(body)
@@ -202,30 +245,56 @@ class Gateway:
 
     async def _sent(self, documents: list[Any], principal: Principal, nulls: bool, *, to_kafka: bool) -> list[Failed]:
         """Convert and send; what is not durable in the end."""
-        sending = Sending(self.durable)
-        records: dict[int, Record] = {}
+        batch = _Batch(Sending(self.durable) if to_kafka else None)
         failed: list[Failed] = []
         convert = self.converter.record
-        for at, given in enumerate(documents):
-            if at % _AT_A_TIME == _AT_A_TIME - 1:
-                await asyncio.sleep(0)
-            found = convert(given, nulls=nulls)
-            if isinstance(found, Rejected):
-                self.stats.events["rejected"] += 1
-                failed.append(Failed(at, str(found), retriable=False))
-            elif not principal.may_write_to(found.namespace):
-                self.stats.events["forbidden"] += 1
-                detail, path = _forbidden(principal, found)
-                failed.append(Failed(at, f"{path}: {detail}", retriable=False))
+        try:
+            for at, given in enumerate(documents):
+                if at % _AT_A_TIME == _AT_A_TIME - 1:
+                    await asyncio.sleep(0)
+                found = convert(given, nulls=nulls)
+                if isinstance(found, Rejected):
+                    self.stats.events["rejected"] += 1
+                    failed.append(Failed(at, str(found), retriable=False))
+                elif not principal.may_write_to(found.namespace):
+                    self.stats.events["forbidden"] += 1
+                    detail, path = _forbidden(principal, found)
+                    failed.append(Failed(at, f"{path}: {detail}", retriable=False))
+                elif not found.flood:
+                    batch.send(at, found)
+                else:
+                    self._of_a_flood(at, found, batch)
+            not_durable = await self._settled(batch)
+        finally:
+            for key in batch.floods.values():  # of those that nobody has settled
+                self.flood.settled(key, durable=False)
+        return failed + not_durable
+
+    def _of_a_flood(self, at: int, found: Record, batch: _Batch) -> None:
+        sent, first = self.flood.taken_now(found)
+        if sent is not None:
+            batch.floods[at] = found.flood
+            batch.send(at, sent)
+        elif first is not None:
+            batch.held[at] = first
+        else:
+            self.stats.events["coalesced"] += 1
+
+    async def _settled(self, batch: _Batch) -> list[Failed]:
+        """Wait for what was sent, here and by others for what is held back; what is not durable."""
+        errors = await batch.sending.finished() if batch.sending is not None else {}
+        self.stats.events["acknowledged"] += len(batch.records) - len(errors) if batch.sending is not None else 0
+        left = sorted(errors) if batch.sending is not None else sorted(batch.records)
+        failed = await self._rescued(left, batch.records, errors) if left else []
+        lost = {each.index for each in failed}
+        for at in list(batch.floods):
+            self.flood.settled(batch.floods.pop(at), durable=at not in lost)
+        for at, first in batch.held.items():
+            if await asyncio.shield(first):
+                self.stats.events["coalesced"] += 1
             else:
-                records[at] = found
-                if to_kafka:
-                    sending.send(at, found)
-        errors = await sending.finished()
-        self.stats.events["acknowledged"] += len(records) - len(errors) if to_kafka else 0
-        left = sorted(errors) if to_kafka else sorted(records)
-        if left:
-            failed += await self._rescued(left, records, errors)
+                self.stats.events["failed"] += 1
+                failed.append(Failed(at, "an equal event before it did not arrive", retriable=True))
         return failed
 
     async def _rescued(
@@ -239,6 +308,21 @@ class Gateway:
         return [
             Failed(at, errors[at].str() if at in errors else "Kafka does not answer", retriable=True) for at in left
         ]
+
+
+class _Batch:
+    """One request with many events: what of it is sent, and what waits for an equal event that is under way."""
+
+    def __init__(self, sending: Sending | None) -> None:
+        self.sending = sending
+        self.records: dict[int, Record] = {}
+        self.floods: dict[int, bytes] = {}
+        self.held: dict[int, asyncio.Future[bool]] = {}
+
+    def send(self, at: int, record: Record) -> None:
+        self.records[at] = record
+        if self.sending is not None:
+            self.sending.send(at, record)
 
 
 _POSTS: Final = frozenset({LINEAGE, BATCH})

@@ -20,8 +20,10 @@ CATALOGUE: Final[tuple[Spec, ...]] = (
     Spec("headwater_gateway_requests", "counter", "Requests by path, status and reason.",
          "5xx: see the reason: stalled or kafka is Kafka, busy is more than this gateway may hold. 4xx: a client; its log has"
          " the path in the document.", ("path", "status", "reason")),
-    Spec("headwater_gateway_events", "counter", "Events by outcome: acknowledged, spooled, rejected, forbidden, failed.",
-         "rejected rising: a producer writes what is no OpenLineage event. failed: Kafka did not take them, clients retry.",
+    Spec("headwater_gateway_events", "counter",
+         "Events by outcome: acknowledged, spooled, coalesced, heartbeat, rejected, forbidden, failed.",
+         "rejected rising: a producer writes what is no OpenLineage event. failed: Kafka did not take them, clients retry."
+         " coalesced: a connector of Debezium says the same for each record; a heartbeat a minute goes on.",
          ("outcome",)),
     Spec("headwater_gateway_answer_seconds", "histogram", "From the whole request to the answer, for posts.",
          "Rising with Kafka's latency: look at the brokers. Rising alone: one gateway has too much, add one."),
@@ -30,6 +32,8 @@ CATALOGUE: Final[tuple[Spec, ...]] = (
     Spec("headwater_gateway_held_bytes", "gauge", "Bodies in memory.", "At gateway.pending_bytes clients get 503."),
     Spec("headwater_gateway_repeated_documents", "counter", "Documents that say what an earlier one said, but for time and run.",
          "Near the event rate: producers repeat themselves; it is cheap."),
+    Spec("headwater_gateway_left_out_datasets", "counter", "Datasets of Debezium's events that were left out.",
+         "unknown_server: tell cdc.sources or cdc.kafka_namespace where it is. internal_topic: the connector's own.", ("reason",)),
     Spec("headwater_gateway_producer_renewals", "counter", "Producers replaced after a fatal error.",
          "More than now and then: look at the brokers' log."),
     Spec("headwater_gateway_spool_events", "counter", "Events kept on disk, sent from it, refused by it.",
@@ -86,6 +90,9 @@ class GatewayCollector(Collector):
             "headwater_gateway_pending_bytes": [((), durable.pending_bytes)],
             "headwater_gateway_held_bytes": [((), gateway.held.bytes)],
             "headwater_gateway_repeated_documents": [((), gateway.converter.repeated)],
+            "headwater_gateway_left_out_datasets": [
+                ((reason,), count) for reason, count in sorted(gateway.converter.left_out.items())
+            ],
             "headwater_gateway_producer_renewals": [((), durable.producer.renewed)],
             "headwater_gateway_spool_events": [((what,), count) for what, count in spooled.items()],
         }

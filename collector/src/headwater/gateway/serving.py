@@ -14,13 +14,16 @@ from typing import Any, Final
 
 import uvicorn
 from confluent_kafka import KafkaException
+from confluent_kafka.admin._metadata import ClusterMetadata
 
+from headwater.doors.clusters import ClusterBook
 from headwater.gateway.access import Access, TokenFile
 from headwater.gateway.application import Gateway, Limits, Reachable
 from headwater.gateway.durable import Durable, gateway_producer
 from headwater.gateway.http_limits import BoundedHttp
 from headwater.gateway.jwts import Jwks
 from headwater.gateway.spooling import Spool
+from headwater.runtime.doors import converter_of, told_cluster
 from headwater.runtime.errors import UsageError
 from headwater.runtime.kafka import producer_config, translate
 from headwater.runtime.models import GatewaySettings, Settings
@@ -30,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _ASK_EVERY_S: Final = 5.0
 _ASK_S: Final = 3.0
+_BEAT_EVERY_S: Final = 5.0
 _END_S: Final = 8.0
 _KEEP_ALIVE_S: Final = 75
 _BACKLOG: Final = 2_048
@@ -76,8 +80,10 @@ async def _serve(settings: Settings, listening: Callable[[str], None]) -> None:
         server = _Server(_uvicorn_config(own))
         durable = _durable(settings)
         spool = Spool(own.spool, max_bytes=own.spool_bytes, durable=durable) if own.spool else None
+        book = ClusterBook()
         gateway = Gateway(
             durable,
+            converter=converter_of(settings, book),
             access=access,
             limits=Limits(own.body_bytes, own.batch_events, own.pending_bytes),
             spool=spool,
@@ -89,15 +95,18 @@ async def _serve(settings: Settings, listening: Callable[[str], None]) -> None:
             log.warning("anybody who reaches %s may write: set gateway.tokens_file or gateway.jwks_url", url)
         if spool is not None:
             spool.start()
-        asking = asyncio.get_running_loop().create_task(_ask(gateway, access, settings))
+        asking = asyncio.get_running_loop().create_task(_ask(gateway, access, settings, book))
+        beating = asyncio.get_running_loop().create_task(_beat(gateway))
         server.told = lambda: listening(url)
         try:
             await server.serve(sockets=[listener])
         finally:
             gateway.stopping = True
-            asking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asking
+            for task in (asking, beating):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+            await gateway.beat(last=True)
             if spool is not None:
                 await spool.close()
             left = await durable.close(_END_S)
@@ -118,12 +127,25 @@ def _durable(settings: Settings) -> Durable:
         raise translate(error, settings.kafka.bootstrap_servers) from error
 
 
-async def _ask(gateway: Gateway, access: Access, settings: Settings) -> None:
-    """Whether Kafka answers and has the topic, now and then: readiness must not wait for the first event."""
+async def _beat(gateway: Gateway) -> None:
+    while True:
+        await asyncio.sleep(_BEAT_EVERY_S)
+        try:
+            await gateway.beat()
+        except Exception:
+            log.exception("heartbeats of floods are not sent; it is tried again")
+
+
+async def _ask(gateway: Gateway, access: Access, settings: Settings, book: ClusterBook) -> None:
+    """Whether Kafka answers and has the topic, and which cluster it is, now and then: readiness must not wait for an event."""
     before = gateway.reachable
     while True:
         asked_at = time.monotonic()
-        so, why = await asyncio.to_thread(_reachable, gateway.durable, settings.kafka.bootstrap_servers)
+        so, why, told = await asyncio.to_thread(_reachable, gateway.durable, settings.kafka.bootstrap_servers)
+        if told is not None:
+            # Who reaches a gateway on this machine alone means by localhost what we do.
+            loopback = settings.gateway.host.startswith(_LOOPBACK)
+            book.learn(told_cluster(told, settings.kafka.bootstrap_servers, loopback=loopback))
         gateway.reachable = Reachable(so, why, asked_at)
         if (so, why) != (before.so, before.why):
             log.log(logging.INFO if so else logging.WARNING, "%s", "Kafka answers" if so else why)
@@ -132,14 +154,13 @@ async def _ask(gateway: Gateway, access: Access, settings: Settings) -> None:
         await asyncio.sleep(_ASK_EVERY_S)
 
 
-def _reachable(durable: Durable, servers: str) -> tuple[bool, str]:
+def _reachable(durable: Durable, servers: str) -> tuple[bool, str, ClusterMetadata | None]:
     try:
-        found = durable.producer.list_topics(durable.topic, _ASK_S).topics[durable.topic]
-        if found.error is not None:
-            return False, str(translate(found.error, servers))
+        told = durable.producer.list_topics(durable.topic, _ASK_S)
     except KafkaException as error:
-        return False, str(translate(error, servers))
-    return True, "ok"
+        return False, str(translate(error, servers)), None
+    refused = told.topics[durable.topic].error
+    return (True, "ok", told) if refused is None else (False, str(translate(refused, servers)), told)
 
 
 class _Server(uvicorn.Server):

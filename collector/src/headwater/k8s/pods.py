@@ -97,6 +97,7 @@ def events_of(pod: Pod, namespace: str, now_us: int) -> Iterator[LineageEvent]:
                 run_id=run_id.bytes,
                 job=job,
                 processing=Processing.UNKNOWN,
+                emitter=f"k8s-watch:{job}",
                 runtime=_runtime(pod, end),
                 error=bounded(mask(end.sentence()), _LONGEST) if event_type is kind else None,
                 facets=orjson.dumps({"run": {"headwater_kubernetes": _facet(pod, end)}}),

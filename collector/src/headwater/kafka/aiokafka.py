@@ -47,6 +47,7 @@ class AIOKafkaConsumer(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]  # aiok
             news=self._reading.news,
             last=weakref.WeakMethod(self._last),
             reads=True,
+            settings=_librdkafkas(settings),
         )
         if topics:
             self.subscribe(topics)
@@ -164,6 +165,7 @@ class AIOKafkaProducer(aiokafka.AIOKafkaProducer):  # type: ignore[misc]  # aiok
             news=self._batches.news,
             last=weakref.WeakMethod(self._last),
             reads=False,
+            settings=_librdkafkas(settings),
         )
         self._looking: asyncio.Task[None] | None = None
         if self._teller is not None:
@@ -281,3 +283,16 @@ def _places(partitions: Iterable[TopicPartition]) -> list[Place]:
 def _servers(settings: dict[str, Any]) -> str:
     servers = settings.get("bootstrap_servers", "localhost")
     return servers if isinstance(servers, str) else ",".join(servers)
+
+
+def _librdkafkas(settings: dict[str, Any]) -> dict[str, Any] | None:
+    """How librdkafka is told the way to the same cluster; None where TLS is an object of Python's, or tokens come by a call."""
+    if settings.get("ssl_context") is not None or settings.get("sasl_oauth_token_provider") is not None:
+        return None
+    names = {
+        "security_protocol": "security.protocol",
+        "sasl_mechanism": "sasl.mechanism",
+        "sasl_plain_username": "sasl.username",
+        "sasl_plain_password": "sasl.password",
+    }
+    return {theirs: settings[ours] for ours, theirs in names.items() if settings.get(ours)}

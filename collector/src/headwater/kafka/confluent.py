@@ -315,7 +315,8 @@ def _teller(
 ) -> Teller | None:
     """The one who speaks for the client; None where lineage is switched off."""
     servers = str(conf.get("bootstrap.servers") or conf.get("metadata.broker.list") or "unknown")
-    return teller_of(lineage, servers=servers, job=job, news=news, last=weakref.WeakMethod(client._last), reads=reads)
+    last = weakref.WeakMethod(client._last)
+    return teller_of(lineage, servers=servers, job=job, news=news, last=last, reads=reads, settings=conf)
 
 
 def _add_statistics(conf: Settings, ours: weakref.WeakMethod[Callable[[str], None]]) -> float:

@@ -48,19 +48,16 @@ class Watch:
         servers = (
             ",".join(f"{url.host}:{url.port or 9092}" for url in app.conf.broker) if app.conf.broker else "unknown"
         )
-        self._teller = teller_of(
-            lineage,
-            servers=servers,
-            job=app.conf.id,
-            news=self._reading.news,
-            last=weakref.WeakMethod(self._last),
-            reads=True,
-        )
+        told: dict[str, Any] = {
+            "servers": servers,
+            "job": app.conf.id,
+            "last": weakref.WeakMethod(self._last),
+            "settings": None if app.conf.broker_credentials else {},
+        }
+        self._teller = teller_of(lineage, news=self._reading.news, reads=True, **told)
         if self._teller is None:
             return
-        self._outputs = teller_of(
-            lineage, servers=servers, job=app.conf.id, news=self._sent, last=weakref.WeakMethod(self._last), reads=False
-        )
+        self._outputs = teller_of(lineage, news=self._sent, reads=False, **told)
         app.timer(LOOK_EVERY_S)(self._tick)
         app.on_partitions_assigned.connect(self._assigned, weak=False)
         app.on_partitions_revoked.connect(self._revoked, weak=False)

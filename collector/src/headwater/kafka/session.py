@@ -17,12 +17,13 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from headwater import current
+from headwater.doors.learning import PROCESS, learn_in_background
 from headwater.jobs import default_emitter
 from headwater.masking import error_text
 from headwater_schemas.events import Measure, Processing
@@ -78,6 +79,11 @@ class Session:
         self.ended = False
         self.noted = False
         """Whether a client told the run of something that no event has said yet."""
+
+    @property
+    def joins_clusters(self) -> bool:
+        """Whether it is of use to know which clusters the clients are of."""
+        return self._emitter.rules is not None and self._emitter.rules.book is PROCESS
 
     @property
     def over(self) -> bool:
@@ -284,8 +290,13 @@ def teller_of(
     news: Callable[[], Iterable[tuple[str, Measure]]],
     last: weakref.WeakMethod[Callable[[], None]],
     reads: bool,
+    settings: Mapping[str, Any] | None,
 ) -> Teller | None:
-    """The one who speaks for a client made here and now; None where lineage is switched off. Raises nothing."""
+    """The one who speaks for a client made here and now; None where lineage is switched off. Raises nothing.
+
+    `settings`: librdkafka's, that lead to the client's cluster: which one that is will be learned in the background. None: they
+    cannot be said.
+    """
     lineage = lineage or Lineage()
 
     def say_last() -> None:
@@ -296,6 +307,8 @@ def teller_of(
         session = session_of(lineage)
         if session is None:
             return None
+        if session.joins_clusters and settings is not None:
+            learn_in_background({**settings, "bootstrap.servers": servers}, also=lineage.namespace)
         return Teller(session, lineage, servers, lineage.job or job, news, say_last, reads=reads)
     except Exception as error:  # noqa: BLE001 - the promise: the client is made
         log.warning("a Kafka client goes without lineage: %s", error_text(error))

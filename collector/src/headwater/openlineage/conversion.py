@@ -52,6 +52,8 @@ _PROCESSING: Final = {
 }
 _VERSION: Final = re.compile(r"v?\d+(\.\d+)+[\w.+-]*|\d+|main|master|HEAD|SNAPSHOT|[0-9a-f]{40}", re.IGNORECASE)
 
+_VERSION_BEHIND: Final = re.compile(r"[-_@: ]v?\d+(?:\.\d+)+[\w.+-]*$")
+
 
 def convert(document: Mapping[str, Json]) -> LineageEvent | Rejected:
     """The event that the document describes, or where and why it is none. Never raises for what a document holds."""
@@ -164,13 +166,14 @@ _without_secrets: Final = lru_cache(maxsize=1_024)(mask)
 
 @lru_cache(maxsize=1_024)
 def _unversioned(producer: str) -> str:
-    """Host and path of a producer URI without `tree/<version>` and what else changes with a release."""
+    """Host and path of a producer URI, or what else it is called, without `tree/<version>` and what changes with a release."""
     try:
         parts = urlsplit(producer)
         host = parts.hostname or ""
     except ValueError:
         return ""
     if not host:
-        return "" if _VERSION.fullmatch(producer) else mask(producer)[:200]
+        named = (_VERSION_BEHIND.sub("", part) for part in mask(producer)[:200].split("/"))
+        return "/".join(part for part in named if part and not _VERSION.fullmatch(part))
     path = [part for part in parts.path.split("/") if part and part not in {"tree", "blob"}]
     return "/".join([host, *(part for part in path if not _VERSION.fullmatch(part))])

@@ -1,19 +1,29 @@
-"""OpenLineage documents into records of the events topic, as the gateway and the bridge need them. Pure.
+"""OpenLineage documents into records of the events topic, as every door for them needs them: the gateway, the bridge and
+`headwater emit`. Pure.
+
+Debezium's documents are normalised first (`headwater.cdc.normalising`); then the event gets the names that the rules of the door
+give it (`headwater.doors.rules`). Its id is that of the document as it came, so no rule makes two events of a repetition.
 
 Producers repeat themselves: a Flink job or a Debezium sink sends the same document again and again, with another time.
 What a document becomes depends on its time and run id only in three places, so `Converter` remembers the rest of the
 record by the rest of the document, and a repetition costs a fifth of a conversion. A property holds both ways equal.
+What is remembered is also what a flood is told by: `Record.flood`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
 
+from headwater.cdc import normalising
+from headwater.cdc.normalising import is_debezium, normalise
+from headwater.doors.rules import NameRules
 from headwater.errors import EventError
 from headwater.masking import error_text
 from headwater.openlineage.conversion import convert_pruned
@@ -32,17 +42,28 @@ _LARGEST_SHAPE_BYTES: Final = 64 * 1024
 _FRAME: Final = 10
 _ID: Final = 16
 _SLOW_JSON_BYTES: Final = 1024 * 1024
+_KINDS_OF_FLOODS: Final = frozenset({"RUNNING", "FAIL"})
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """An event ready to travel: Kafka key, value, and the namespace that a token must be allowed to write to: its job's,
-    or where it has none its dataset's."""
+    or where it has none its dataset's, as the document names it.
+
+    `flood`: of Debezium's RUNNING and FAIL, which come for each record and each poll, what equal ones have in common; else empty.
+    """
 
     key: bytes
     value: bytes
     namespace: str
     of_job: bool = True
+    flood: bytes = b""
+    time_us: int = 0
+
+    @property
+    def event_id(self) -> bytes:
+        """The 16 bytes of the event's id."""
+        return self.value[_FRAME : _FRAME + _ID]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +75,8 @@ class _Shape:
     frame: bytes
     kind: bytes
     tail: bytes
+    flood: bytes
+    left_out: tuple[str, ...]
 
 
 def parsed(raw: bytes) -> Json | Rejected:
@@ -80,15 +103,31 @@ def _with_nan(raw: bytes) -> Json | Rejected:
 
 
 class Converter:
-    """Documents into records. Not for several threads at once."""
+    """Documents into records. Not for several threads at once.
 
-    def __init__(self, remembered_bytes: int = REMEMBERED_BYTES) -> None:
+    Args:
+        rules: for names; None: they stay.
+        debezium: what the door knows of Debezium's servers, asked whenever a document of a new shape comes.
+    """
+
+    def __init__(
+        self,
+        remembered_bytes: int = REMEMBERED_BYTES,
+        *,
+        rules: NameRules | None = None,
+        debezium: Callable[[], normalising.Rules] = normalising.Rules,
+    ) -> None:
         self._most = remembered_bytes // 2
+        self._rules = rules
+        self._version = 0 if rules is None else rules.version
+        self._debezium = debezium
         self._young: dict[bytes, _Shape] = {}
         self._old: dict[bytes, _Shape] = {}
         self._young_bytes = 0
         self.repeated = 0
         """Documents whose shape was known."""
+        self.left_out: Counter[str] = Counter()
+        """Datasets of Debezium's documents that were left out, by reason."""
 
     def record(self, document: Json, *, nulls: bool = True) -> Record | Rejected:
         """The record of a document, or where and why it is none. Never raises for what a document holds.
@@ -114,27 +153,44 @@ class Converter:
     def _record(self, document: Mapping[str, Any], canonical: bytes) -> Record:
         split = _split(document, canonical)
         if split is None:
-            return _record_of(convert_pruned(document, canonical))
+            return self._converted(document, canonical)[0]
         rest, time, run = split
+        if self._rules is not None and self._rules.version != self._version:
+            self._version = self._rules.version
+            self._young, self._old, self._young_bytes = {}, {}, 0
         shape = self._young.get(rest)
         if shape is None:
             shape = self._old.get(rest)
             if shape is None:
-                event = convert_pruned(document, canonical)
-                record = _record_of(event)
-                self._remember(rest, record, event)
-                return record
+                return self._of_a_new_shape(rest, document, canonical, run)
             self._keep(rest, shape)
         self.repeated += 1
         value = b"".join((shape.frame, derived_event_id(canonical), long_bytes(time), shape.kind, run, shape.tail))
-        return Record(shape.key, value, shape.namespace)
+        if shape.left_out:
+            self.left_out.update(shape.left_out)
+        if not shape.flood:
+            return Record(shape.key, value, shape.namespace)
+        return Record(shape.key, value, shape.namespace, flood=shape.flood + run, time_us=time)
 
-    def _remember(self, rest: bytes, record: Record, event: LineageEvent) -> None:
+    def _of_a_new_shape(self, rest: bytes, document: Mapping[str, Any], canonical: bytes, run: bytes) -> Record:
+        record, event, left_out = self._converted(document, canonical)
+        flood = b""
+        if document.get("eventType") in _KINDS_OF_FLOODS and is_debezium(document):
+            flood = hashlib.blake2b(rest, digest_size=16).digest()
         at = _FRAME + _ID + len(long_bytes(event.event_time_us))
         value = record.value
-        self._keep(
-            rest, _Shape(record.key, record.namespace, value[:_FRAME], value[at : at + 1], value[at + 1 + _ID :])
-        )
+        head, kind, tail = value[:_FRAME], value[at : at + 1], value[at + 1 + _ID :]
+        self._keep(rest, _Shape(record.key, record.namespace, head, kind, tail, flood, left_out))
+        return replace(record, flood=flood + run, time_us=event.event_time_us) if flood else record
+
+    def _converted(self, document: Mapping[str, Any], canonical: bytes) -> tuple[Record, LineageEvent, tuple[str, ...]]:
+        left_out: tuple[str, ...] = ()
+        if is_debezium(document):
+            normalised = normalise(document, self._debezium())
+            document, left_out = normalised.document, normalised.left_out
+            self.left_out.update(left_out)
+        event = convert_pruned(document, canonical)
+        return record_of(event, self._rules), event, left_out
 
     def _keep(self, rest: bytes, shape: _Shape) -> None:
         if self._young_bytes > self._most:
@@ -165,11 +221,14 @@ def _split(document: Mapping[str, Any], canonical: bytes) -> tuple[bytes, int, b
     return canonical[len(head) : at] + b"\0" + canonical[at + len(needle) :], happened_us, run_bytes
 
 
-def _record_of(event: LineageEvent) -> Record:
+def record_of(event: LineageEvent, rules: NameRules | None = None) -> Record:
+    """The event as a record, under the names that the rules give it. Raises EventError: it says nothing usable, or too much."""
     check(event)
-    value = encode_single_object(event)
-    if len(value) > MAX_EVENT_BYTES:
-        raise EventError(f"the event has {len(value)} bytes; at most {MAX_EVENT_BYTES} fit into a record")
     uses = event.outputs or event.inputs
     of_job = bool(event.job.namespace)
-    return Record(partition_key(event), value, event.job.namespace if of_job else uses[0].namespace, of_job)
+    namespace = event.job.namespace if of_job else uses[0].namespace if uses else ""
+    named = event if rules is None else rules.apply(event)
+    value = encode_single_object(named)
+    if len(value) > MAX_EVENT_BYTES:
+        raise EventError(f"the event has {len(value)} bytes; at most {MAX_EVENT_BYTES} fit into a record")
+    return Record(partition_key(named), value, namespace, of_job)

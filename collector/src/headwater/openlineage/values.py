@@ -75,6 +75,15 @@ def facets(value: Json) -> dict[str, Mapping[str, Json]]:
     }
 
 
+def deleted(value: Json) -> list[str]:
+    """The keys of the facets that are marked `_deleted`."""
+    if not value:
+        return []
+    return [
+        key for key, facet in mapping(value).items() if isinstance(facet, Mapping) and facet.get("_deleted") is True
+    ]
+
+
 def text(value: Json) -> str:
     """The string without NULs and surrounding white space; numbers as text; "" for everything else."""
     if type(value) is str or isinstance(value, str):

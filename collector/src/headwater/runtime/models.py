@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator, model_validator
+
+from headwater.doors.clusters import ClusterBook
+from headwater.doors.folding import DEFAULT_RULES
+from headwater.doors.namespaces import parsed
+from headwater.doors.rules import NameRules, rules_of
+from headwater.errors import ConfigError
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 Millis = Annotated[int, Field(ge=0)]
@@ -90,6 +96,59 @@ class CdcSettings(Section):
     interval_ms: PositiveMillis = 30_000
 
 
+class DiscoverSettings(Section):
+    """What `headwater discover` looks at; `runtime.setting_words` says what each key means."""
+
+    topics: tuple[Text, ...] = ()
+    exclude_topics: tuple[Text, ...] = ()
+    groups: tuple[Text, ...] = ()
+    exclude_groups: tuple[Text, ...] = ()
+    bootstrap_servers: str = ""
+    kafka_namespace: str = ""
+    interval_ms: PositiveMillis = 30_000
+    repeat_ms: PositiveMillis = 300_000
+    window: Annotated[int, Field(ge=2, le=1_000)] = 10
+
+
+class DoorsSettings(Section):
+    """What every door does to names; `headwater.doors` says how, `runtime.setting_words` what each key means."""
+
+    environment: str = ""
+    namespaces: dict[str, str] = Field(default_factory=dict)
+    fold: tuple[str, ...] = DEFAULT_RULES
+    fold_off: tuple[str, ...] = ()
+    keep: tuple[Text, ...] = ()
+    join_clusters: bool = True
+
+    @field_validator("namespaces", mode="before")
+    @classmethod
+    def _one_text(cls, given: object) -> object:
+        """Flags and variables give all rules in one text."""
+        try:
+            return parsed(given) if isinstance(given, str) else given
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        try:
+            self.rules()
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def rules(self, book: ClusterBook | None = None) -> NameRules:
+        """The rules, with what `book` learns of clusters."""
+        return rules_of(
+            environment=self.environment,
+            namespaces=self.namespaces,
+            fold=self.fold,
+            fold_off=self.fold_off,
+            keep=self.keep,
+            book=book if self.join_clusters else None,
+        )
+
+
 class MetricsSettings(Section):
     """Where `/metrics`, `/healthz` and `/readyz` answer. Port 0 takes a free one."""
 
@@ -145,6 +204,7 @@ class ProcessorSettings(Section):
 class GatewaySettings(Section):
     """Where the OpenLineage gateway listens, whom it lets in, and how much it holds."""
 
+    url: str = ""
     host: Text = "127.0.0.1"
     port: Port = 5000
     cert_file: str = ""
@@ -181,6 +241,8 @@ class Settings(Section):
     redis: RedisSettings = Field(default_factory=RedisSettings)
     registry: RegistrySettings = Field(default_factory=RegistrySettings)
     cdc: CdcSettings = Field(default_factory=CdcSettings)
+    discover: DiscoverSettings = Field(default_factory=DiscoverSettings)
+    doors: DoorsSettings = Field(default_factory=DoorsSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     processor: ProcessorSettings = Field(default_factory=ProcessorSettings)

@@ -345,7 +345,7 @@ class RedisStore:
 
     def _apply_keys(self, p: int) -> list[bytes]:
         key = self.keys
-        keys = [key("f", p), *self._fixed, key("rc", p), key("sb", p), key("asof"), *self._sharded]
+        keys = [key("f", p), *self._fixed, key("rc", p), key("sb", p), key("asof"), key("about"), *self._sharded]
         return [each.encode() for each in keys]
 
     def _load(self, name: str) -> str:

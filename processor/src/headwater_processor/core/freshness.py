@@ -88,6 +88,8 @@ class DatasetFacts:
     cadence_slots: bytes | None = None
     touched_by: Name | None = None
     members: tuple[Name, ...] = ()
+    stated_owner: str = ""
+    """Owners that producers state; a policy has the last word."""
     writer_known: bool = True
 
 
@@ -147,6 +149,7 @@ def merge_class(facts: Sequence[DatasetFacts]) -> DatasetFacts:
         idle_through_us=max(f.idle_through_us for f in alive),
         partitions=tuple(sorted({p for f in alive for p in f.partitions})),
         cadence_slots=ring,
+        stated_owner=next((f.stated_owner for f in facts if f.stated_owner), ""),
         writer_known=any(f.writer_known for f in alive),
         members=tuple(
             sorted({n for f in facts for n in (f.members or (f.name,))}, key=lambda n: (n.namespace, n.name))

@@ -57,6 +57,8 @@ class JobFacts:
     emitter: str = ""
     parent_of_runs: bool = False
     last_complete_us: int = 0
+    stated_owner: str = ""
+    """As of a dataset."""
     last_started_us: int = 0
 
     @property

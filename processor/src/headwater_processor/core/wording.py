@@ -56,7 +56,7 @@ def stale(facts: DatasetFacts, verdict: Verdict, policy: Effective) -> Case:
         resolved=f"{name} is {how}.",
         reason=verdict.reason,
         remedy=f"See who should write it: headwater trace {quoted(facts.name)} --upstream --depth 3.{by}",
-        owner=policy.owner,
+        owner=policy.owner or facts.stated_owner,
     )
 
 
@@ -79,7 +79,7 @@ def loose_dataset(
         resolved=f"{name} is {missing} now, or was declared, or is gone.",
         reason=f"{since}{first}, never {missing}" if since else "",
         remedy=f"See who: headwater trace {argument} {way}. If it is right, declare it a {flag} in a policy.",
-        owner=policy.owner,
+        owner=policy.owner or facts.stated_owner,
         candidates=tuple(candidates),
     )
 
@@ -105,7 +105,7 @@ def loose_job(row: JobKind, facts: JobFacts, loose: Loose | None, policy: Effect
         resolved=f"Job {name} is linked now, or was declared, or hangs loose in another way.",
         reason=f"known since {when(loose.since_us)}{told}" if loose else "",
         remedy=f"Look at its runs: headwater status --job {quoted(facts.name)}. If it is right, {declare} in a policy.",
-        owner=policy.owner,
+        owner=policy.owner or facts.stated_owner,
     )
 
 
@@ -123,7 +123,7 @@ def run_lost(facts: JobFacts, lost: Sequence[OpenRun], policy: Effective) -> Cas
         resolved=f"Job {name} has no lost run any more: it ended, or a later one ended well.",
         reason=f"run {UUID(bytes=first.run_id)} began {when(first.started_us)}, no end was told" if lost else "",
         remedy=f"Look for its pod (killed, out of memory?): headwater status --job {quoted(facts.name)}.",
-        owner=policy.owner,
+        owner=policy.owner or facts.stated_owner,
     )
 
 

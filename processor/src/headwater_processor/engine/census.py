@@ -48,7 +48,8 @@ SEVERITIES: Final = tuple(severity.value.lower() for severity in Severity)
 EDGE_KINDS: Final = ("reads", "writes", "derives")
 INVENTORIES: Final = ("declared", "observed")
 TABLES: Final = {"dataset": ("ZCARD", "dz"), "job": ("ZCARD", "jz"), "emitter": ("ZCARD", "mz"), "edge": ("ZCARD", "ez"),
-                 "alias": ("HLEN", "al"), "run": ("HLEN", "run"), "name": ("HLEN", "names")}  # fmt: skip
+                 "alias": ("HLEN", "al"), "run": ("HLEN", "run"), "name": ("HLEN", "names"),
+                 "fact": ("HLEN", "about")}  # fmt: skip
 """What the owner of shard 0 counts for the whole domain, and how."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from headwater_processor.adapters.shard_store import ShardStore
+from headwater_processor.core.about import DATASET_OWNERS, JOB_OWNERS
 from headwater_processor.core.aliases import Candidates, Role
 from headwater_processor.core.freshness import DatasetFacts, merge_class
 from headwater_processor.core.judge import EmitterFacts
@@ -20,6 +21,7 @@ from headwater_processor.state.layout import (
     FreshnessRecord,
     JobRecord,
     last_emitter,
+    unpack_about,
     unpack_name,
     unpack_partitions,
 )
@@ -94,13 +96,14 @@ class FactReader:
     def _single(self, keys: Iterable[bytes]) -> dict[bytes, DatasetFacts]:
         keys = list(keys)
         table = self._store.keys
-        ds, dz, fr, wp, cad = self._store.many(
+        ds, dz, fr, wp, cad, owners = self._store.many(
             [
                 ("HMGET", table("ds"), *keys),
                 ("ZMSCORE", table("dz"), *keys),
                 ("HMGET", table("fr"), *keys),
                 ("HMGET", table("wp"), *keys),
                 ("HMGET", table("cad"), *keys),
+                ("HMGET", table("about"), *(key + DATASET_OWNERS for key in keys)),
             ]
         )
         fresh = {key: FreshnessRecord.unpack(value) for key, value in zip(keys, fr, strict=True) if value is not None}
@@ -116,7 +119,7 @@ class FactReader:
                 continue
             facts[key] = self._facts(
                 name, core or DatasetRecord(), int(float(dz[at] or 0)), fresh.get(key) or FreshnessRecord(),
-                emitters, wp[at], cad[at], key not in unwritten,
+                emitters, wp[at], cad[at], _owner(owners[at]), key not in unwritten,
             )  # fmt: skip
         return facts
 
@@ -129,6 +132,7 @@ class FactReader:
         emitters: Mapping[bytes, tuple[int, int]],
         writers: bytes | None,
         cadence: bytes | None,
+        owner: str,
         writer_known: bool,
     ) -> DatasetFacts:
         seen_us, covers = emitters.get(fresh.emitter, (0, 0))
@@ -152,6 +156,7 @@ class FactReader:
             partitions=unpack_partitions(writers) if writers else (),
             cadence_slots=cadence,
             touched_by=self._names.get(core.first_job),
+            stated_owner=owner,
             writer_known=writer_known,
         )
 
@@ -240,12 +245,13 @@ class FactReader:
         if not keys:
             return {}
         table = self._store.keys
-        job, jz, jr, parents = self._store.many(
+        job, jz, jr, parents, owners = self._store.many(
             [
                 ("HMGET", table("job"), *keys),
                 ("ZMSCORE", table("jz"), *keys),
                 ("HMGET", table("jr"), *keys),
                 ("ZMSCORE", table("ex"), *(_NOBODY + key for key in keys)),
+                ("HMGET", table("about"), *(key + JOB_OWNERS for key in keys)),
             ]
         )
         records = {key: JobRecord.unpack(value) for key, value in zip(keys, job, strict=True) if value is not None}
@@ -268,6 +274,7 @@ class FactReader:
                 emitter=emitter.name if emitter is not None else "",
                 parent_of_runs=parents[at] is not None,
                 last_complete_us=last_ok.ended_us if last_ok is not None else 0,
+                stated_owner=_owner(owners[at]),
                 last_started_us=max((run.started_us for run in history.runs), default=0),
             )
         return found
@@ -366,6 +373,11 @@ class FactReader:
                         candidates.add(unpack_name(names[key])[1], role)
             if int(cursor) == 0:
                 return candidates
+
+
+def _owner(stored: bytes | None) -> str:
+    """The owners that producers state, as one text."""
+    return unpack_about(stored)[2].decode(errors="replace").replace("\n", ", ") if stored is not None else ""
 
 
 def _pairs(found: Any) -> dict[bytes, bytes]:

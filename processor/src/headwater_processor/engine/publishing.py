@@ -149,7 +149,7 @@ class Drain:
                     continue
                 kind = name[:1]
                 due = now
-                if kind == b"f":
+                if kind in (b"f", b"b"):
                     due = published.get(name, -1e9) + fresh_s
                 elif kind == b"r":
                     due = published.get(_limit_key(name), -1e9) + runs_s
@@ -291,7 +291,7 @@ class Drain:
             for name in names:
                 waiting.pop(name, None)
                 kind = name[:1]
-                if kind == b"f":
+                if kind in (b"f", b"b"):
                     published[name] = now
                 elif kind == b"r":
                     published[_limit_key(name)] = now
@@ -354,7 +354,7 @@ def _keys_in(names: Sequence[bytes], facts: Facts) -> list[bytes]:
             keys += split_edge_key(body)[1:]
         elif kind == b"a":
             keys += (body[:KEY_BYTES], body[KEY_BYTES:])
-        elif kind == b"s":
+        elif kind in (b"s", b"b"):
             keys.append(body[1:])
         else:
             keys.append(body[:KEY_BYTES])

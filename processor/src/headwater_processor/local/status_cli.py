@@ -63,7 +63,11 @@ _WATCH_S = 2.0
     help="Only datasets in this state; this and the next four may be given several times.",
 )
 @click.option(
-    "--owner", "owners", multiple=True, metavar="NAME", help="Only datasets of this owner (from the policies)."
+    "--owner",
+    "owners",
+    multiple=True,
+    metavar="NAME",
+    help="Only datasets of this owner, by policy or as producers state it.",
 )
 @click.option(
     "--namespace",
@@ -85,7 +89,7 @@ _WATCH_S = 2.0
     "tags",
     multiple=True,
     metavar="TAG",
-    help="Only datasets that policies give this tag; asks Kafka for them.",
+    help="Only datasets with this tag, by policy (asks Kafka for them) or as producers state it.",
 )
 @click.option("--unlinked", is_flag=True, help="Only what hangs loose: read but never written, and the like.")
 @click.option(
@@ -189,7 +193,7 @@ def _now_us() -> int:
 
 
 def _tags(context: click.Context) -> TagsOf:
-    """The tags of datasets by the policies in force: the state does not keep them."""
+    """The tags of datasets by the policies in force: the state does not keep those."""
     from headwater_processor.core.policies import compile_policies
     from headwater_processor.local.policy_topic import in_force
 
@@ -226,7 +230,9 @@ def look(
         datasets=datasets,
         jobs=sorted(reader.jobs(), key=lambda job: str(job.name)),
         counts=Counter(dataset.state for dataset in datasets),
-        tags={dataset.name: tuple(tags_of(dataset.name)) for dataset in datasets} if filters.tags else {},
+        tags={d.name: tuple(dict.fromkeys((*tags_of(d.name), *d.about.tags))) for d in datasets}
+        if filters.tags
+        else {},
     )
 
 

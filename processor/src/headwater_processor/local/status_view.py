@@ -58,7 +58,7 @@ class StatusReport:
     counts: Counter[str] = field(default_factory=Counter)
     """Datasets by state, of those that passed the filters."""
     tags: Mapping[Name, Sequence[str]] = field(default_factory=dict)
-    """Of the datasets, where they were asked for; the state does not keep them."""
+    """Of the datasets, where they were asked for: by policy, which the state does not keep, and as producers state them."""
 
 
 def worst_first(datasets: Iterable[DatasetState]) -> list[DatasetState]:
@@ -167,6 +167,7 @@ def dataset_object(dataset: DatasetState) -> dict[str, Any]:
         "policy_version": dataset.policy_version,
         "schema_version": dataset.schema_version,
         "renamed_to": dataset.renamed_to,
+        "about": dataset.about.as_object(),
     }
 
 
@@ -193,6 +194,8 @@ def job_object(job: JobState) -> dict[str, Any]:
         "name": job.name.name,
         "streaming": job.streaming,
         "emitter": job.emitter,
+        "owner": job.owner,
+        "about": job.about.as_object(),
         "unlinked": job.unlinked,
         "first_seen": iso(job.first_seen_us),
         "last_seen": iso(job.last_seen_us),

@@ -10,6 +10,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from headwater.cli.printing import printable
+from headwater_processor.local.about_view import about_lines
 from headwater_processor.local.status_view import dataset_object, job_object, kind_words, unlinked_words
 from headwater_processor.local.texts import ago, count, iso, length
 from headwater_processor.state.runs import OffsetImage, RunImage
@@ -82,7 +83,7 @@ class _Drawing:
         root = self._datasets[self._trace.root]
         tree = Tree(dataset_line(root, self._now_us))
         self._below_dataset(tree, root)
-        if not tree.children:
+        if len(tree.children) == len(list(about_lines(root.owner, root.about))):
             way, verb = ("upstream", "writes") if self._up else ("downstream", "reads")
             tree.add(Text(f"nothing {way}: no job that we know of {verb} it", "yellow"))
         if self._trace.truncated:
@@ -105,6 +106,8 @@ class _Drawing:
         for other in group:
             if other != dataset.name:
                 branch.add(Text(printable(f"same as {other}"), "dim"))
+        for said in about_lines(dataset.owner, dataset.about):
+            branch.add(said)
         for name in group:
             for far in self._ends(name, "DERIVES"):
                 if far in self._datasets:
@@ -127,6 +130,8 @@ class _Drawing:
             return
         self._shown.add(job.name)
         here = branch.add(line)
+        for said in about_lines(job.owner, job.about):
+            here.add(said)
         self._runs(here, job)
         for lag_line in lag_lines(self._lags.get(str(job.name), ())):
             here.add(lag_line)
@@ -247,6 +252,8 @@ def job_lines(job: JobState, now_us: int) -> Tree:
         tree.add(Text(unlinked_words(job.unlinked), "yellow"))
     if job.emitter:
         tree.add(Text(printable(f"told by {job.emitter}"), "dim"))
+    for said in about_lines(job.owner, job.about):
+        tree.add(said)
     for run in job.runs:
         run_branch(tree, "run", run, now_us)
     if not job.runs:

@@ -304,6 +304,21 @@ def unpack_schema_version(value: bytes) -> str:
     return value[_SV.size :].decode(errors="replace")
 
 
+def pack_about(time_us: int, event_id: bytes, text: bytes) -> bytes:
+    """A value in `about`: one fact of a node, and the event that said it last."""
+    return _SV.pack(float(time_us), event_id) + text
+
+
+def unpack_about(value: bytes) -> tuple[int, bytes, bytes]:
+    """When a fact was said last, by which event, and its text; empty: it was taken back.
+
+    Raises:
+        LayoutError: it is too short to be one.
+    """
+    time_us, event_id = _unpack(_SV, value, "about", needed=_SV.size)
+    return int(time_us), bytes(event_id), value[_SV.size :]
+
+
 def pack_successor(time_us: int, event_id: bytes, new_key: bytes) -> bytes:
     """A value in `mv`: what a dataset was renamed to."""
     return _MV.pack(float(time_us), event_id, new_key)

@@ -4,7 +4,7 @@
 -- Contract: changes nothing unless epoch, topic, graph generation and expected next offset match. Everything that can
 -- raise (unpacking, the fence) is done before the first write, for Redis does not roll back; the fence moves last.
 -- KEYS 1 f:p  2 meta  3 names 4 ds 5 dz 6 sv 7 mv 8 fr 9 wp 10 cad 11 job 12 jz 13 edge 14 ez 15 ax 16 mz 17 ex 18 al
---      19 run 20 gone 21 rc:p 22 sb:p 23 asof, then S outboxes, S ro, then the seen lists to append to, then those to drop
+--      19 run 20 gone 21 rc:p 22 sb:p 23 asof 24 about, then S outboxes, S ro, then the seen lists to append to, then those to drop
 -- ARGV 1 epoch 2 topic 3 gen 4 expected 5 next, '' in a piece that goes ahead: the fence and what belongs to it stay 6 mx 7 floor
 --      8..13 counters 14 as-of or '' 15 partition 16 S 17 call token 18 closed runs kept 19 closed runs kept after (µs)
 --      20 plan (msgpack) 21 names of buckets to append, '\n' between 22 the same to drop, then the packed ids by appended list
@@ -17,7 +17,7 @@ local gen = redis.call('HGET', KEYS[2], 'gen') or '0'
 if gen ~= ARGV[3] then return {'GEN', gen} end
 if f[3] ~= ARGV[4] then return {'NEXT', f[3] or ''} end
 local S = tonumber(ARGV[16])
-local OUT, RO, SEEN = 23, 23 + S, 23 + 2 * S
+local OUT, RO, SEEN = 24, 24 + S, 24 + 2 * S
 local partition = tonumber(ARGV[15])
 local plan = cmsgpack.unpack(ARGV[20])
 local appends = #ARGV - 22
@@ -293,6 +293,14 @@ merge_records(KEYS[6], '>d', 1, P[4], function(field, old, new) -- of a version 
   if not old or old:sub(25) ~= new:sub(25) then name(field, 'd' .. field) end
 end)
 merge_records(KEYS[7], '>d', 1, P[5])
+local told = {}
+merge_records(KEYS[24], '>d', 1, P[23], function(field, old, new) -- likewise; a node has several facts, and one image
+  local key, kind = field:sub(1, 12), field:byte(13) < 97 and 'd' or 'j'
+  if not told[key] and (not old or old:sub(25) ~= new:sub(25)) then
+    told[key] = true
+    name(key, 'b' .. kind .. key)
+  end
+end)
 merge_records(KEYS[8], '>dddd', 4, P[6])
 merge_records(KEYS[11], '>dddd', 4, P[7])
 zgreater(KEYS[12], P[8])
@@ -349,6 +357,7 @@ for lo = 1, back and #P[3] or 0, 2 * CHUNK do
     if gone[j] and tonumber(P[3][lo + 2 * j - 2]) > tonumber(gone[j]) then
       call('HDEL', KEYS[20], key)
       name(key, 'd' .. key)
+      name(key, 'bd' .. key)
     end
   end
 end

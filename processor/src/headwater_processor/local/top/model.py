@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from headwater_processor.core.freshness import allowed_age_said
+from headwater_processor.state.about import About
 from headwater_processor.state.values import AlertState as Machine
 from headwater_processor.state.values import DatasetState
 from headwater_schemas.alerts import Alert, AlertState
@@ -45,7 +46,9 @@ class Row:
     candidates: tuple[str, ...] = ()
     owner: str = ""
     first_seen_us: int = 0
+    stated_owner: str = ""
     core_version: int = 0
+    about_version: int = 0
     status_version: int = 0
     write_version: int = 0
     deadline_us: int = 0
@@ -251,8 +254,16 @@ class Model:
             row.status_version, status = delta.version, delta.status
             row.state, row.reason, row.judged_deadline_us = status.state.value, status.reason, status.deadline_us
             row.allowed_us = allowed_age_said(status.reason)
-            row.unlinked, row.candidates, row.owner = status.unlinked, status.candidates, status.owner
+            row.unlinked, row.candidates, row.owner = (
+                status.unlinked,
+                status.candidates,
+                status.owner or row.stated_owner,
+            )
             row.kind = status.kind
+        elif delta.about is not None and delta.version >= row.about_version:
+            row.about_version, stated = delta.version, About.from_json(delta.about).owner
+            row.owner = stated if row.owner == row.stated_owner else row.owner
+            row.stated_owner = stated
         row.settle()
 
     def _alert(self, alert: Alert) -> None:
@@ -322,6 +333,7 @@ def _row(dataset: DatasetState) -> Row:
         dataset.candidates,
         dataset.owner,
         dataset.first_seen_us,
+        dataset.about.owner,
     )
     row.settle()
     return row
