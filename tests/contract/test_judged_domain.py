@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.support.days.domain import MINUTE_US, Domain
-from tests.support.days.shop import HUB, INSIDE, OUTSIDE, observed_group
+from tests.support.days.shop import INSIDE, OUTSIDE, door_rules, observed_group
 
 from headwater_processor.core.judge_settings import DAY_US, HOUR_US, JudgeSettings
 from headwater_processor.core.policies import compile_policies
@@ -27,10 +27,11 @@ def domain() -> Domain:
 
 
 class Speaker:
-    """Makes events, each with an id of its own."""
+    """Makes events, each with an id of its own; `reached`: by a door that has reached the cluster and knows its id."""
 
     def __init__(self) -> None:
         self.said = 0
+        self.rules = door_rules()
 
     def __call__(
         self,
@@ -42,17 +43,16 @@ class Speaker:
         kind: EventType = EventType.COMPLETE,
         run: int = 0,
         emitter: str = "",
-        hub: bool = False,
+        reached: bool = False,
         streaming: bool = False,
     ) -> LineageEvent:
         self.said += 1
         rows = (Measure(rows=1),) if kind is EventType.RUNNING else ()
 
         def use(name: Name, measures: tuple[Measure, ...] = ()) -> DatasetUse:
-            aliases = (Name(HUB, name.name),) if hub else ()
-            return DatasetUse(name.namespace, name.name, aliases=aliases, measures=measures)
+            return DatasetUse(name.namespace, name.name, measures=measures)
 
-        return LineageEvent(
+        event = LineageEvent(
             event_id=self.said.to_bytes(16, "big"),
             event_time_us=at_us,
             event_type=kind,
@@ -63,6 +63,7 @@ class Speaker:
             processing=Processing.STREAMING if streaming else Processing.UNKNOWN,
             emitter=emitter or f"sdk:{job}",
         )
+        return self.rules.apply(event) if reached else event
 
 
 @pytest.fixture
@@ -102,20 +103,20 @@ def test_an_instrumented_job_beside_the_observed_group_stands_too(domain: Domain
 def test_two_lists_of_bootstrap_servers_of_one_cluster_name_one_topic(domain: Domain, say: Speaker) -> None:
     inside, outside = topic("orders"), topic("orders", f"kafka://{OUTSIDE}")
     source, mart = Name("postgres://db:5432", "a.b.c"), Name(LAKE, "mart")
-    domain.say([say("shop", T0, reads=(source,), writes=(inside,), hub=True)])
+    domain.say([say("shop", T0, reads=(source,), writes=(inside,), reached=True)])
     domain.until(T0 + MINUTE_US)
-    domain.say([say("billing", T0 + HOUR_US, reads=(outside,), writes=(mart,), hub=True)])
+    domain.say([say("billing", T0 + HOUR_US, reads=(outside,), writes=(mart,), reached=True)])
     assert domain.until(T0 + 2 * HOUR_US) + domain.until(T0 + 3 * DAY_US) == []
     assert domain.status(inside).unlinked == domain.status(outside).unlinked == ""
 
 
 def test_a_loose_topic_is_none_any_more_when_it_is_read_by_its_other_name(domain: Domain, say: Speaker) -> None:
     inside, outside = topic("orders"), topic("orders", f"kafka://{OUTSIDE}")
-    domain.say([say("shop", T0, reads=(Name("postgres://db:5432", "a.b.c"),), writes=(inside,), hub=True)])
+    domain.say([say("shop", T0, reads=(Name("postgres://db:5432", "a.b.c"),), writes=(inside,), reached=True)])
     domain.until(T0 + MINUTE_US)
     assert kinds(domain.until(T0 + 2 * DAY_US)) == [("WrittenNeverRead", "orders", AlertState.FIRING)]
     read_us = T0 + 2 * DAY_US + MINUTE_US
-    domain.say([say("billing", read_us, reads=(outside,), writes=(Name(LAKE, "mart"),), hub=True)])
+    domain.say([say("billing", read_us, reads=(outside,), writes=(Name(LAKE, "mart"),), reached=True)])
     said = domain.until(read_us + MINUTE_US) + domain.until(read_us + HOUR_US + MINUTE_US)
     assert kinds(said) == [("WrittenNeverRead", "orders", AlertState.RESOLVED)]
     assert domain.status(inside).unlinked == domain.status(outside).unlinked == ""
@@ -127,12 +128,12 @@ def test_whichever_of_two_names_is_written_the_class_is_stale_once_and_well_agai
     domain = Domain(T0, OLD, compile_policies([target], 1))
     (read,) = {INSIDE, OUTSIDE} - {written}
     reads, writes = topic("orders", f"kafka://{read}"), topic("orders", f"kafka://{written}")
-    domain.say([say("shop", T0, reads=(topic("clicks"),), writes=(writes,), hub=True)])
-    domain.say([say("billing", T0, reads=(reads,), writes=(Name(LAKE, "mart"),), hub=True)])
+    domain.say([say("shop", T0, reads=(topic("clicks"),), writes=(writes,), reached=True)])
+    domain.say([say("billing", T0, reads=(reads,), writes=(Name(LAKE, "mart"),), reached=True)])
     domain.until(T0 + MINUTE_US)
     (fired,) = [a for a in domain.until(T0 + HOUR_US + MINUTE_US) if a.kind == "DatasetStale"]
     assert (fired.severity, fired.state) == (Severity.PAGE, AlertState.FIRING)
-    domain.say([say("shop", T0 + HOUR_US + 5 * MINUTE_US, reads=(topic("clicks"),), writes=(writes,), hub=True)])
+    domain.say([say("shop", T0 + HOUR_US + 5 * MINUTE_US, reads=(topic("clicks"),), writes=(writes,), reached=True)])
     said = domain.until(T0 + HOUR_US + 6 * MINUTE_US) + domain.until(T0 + HOUR_US + 8 * MINUTE_US)
     (resolved,) = [a for a in said if a.kind == "DatasetStale"]
     assert (resolved.state, resolved.incident_id) == (AlertState.RESOLVED, fired.incident_id)

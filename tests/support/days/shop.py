@@ -1,8 +1,8 @@
 """A shop that is there already: tables, a Debezium, topics, consumers; and the doors that are opened to it on the first day.
 
 What is real: `headwater.cdc`'s Watcher and statements over the last records, the normalising and conversion of Debezium's own
-OpenLineage events (`support/openlineage` has recorded ones), the run of Kafka clients with its measures. What is played: the
-broker, and which rows are written when.
+OpenLineage events (`support/openlineage` has recorded ones), the run of Kafka clients with its measures, what discovery says of a
+group, and the doors' rules for names. What is played: the broker, and which rows are written when.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import copy
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +25,10 @@ from headwater.cdc.probing import Moved
 from headwater.cdc.service import Watcher
 from headwater.cdc.statements import End
 from headwater.cdc.wire import read
-from headwater.doors.clusters import Cluster
+from headwater.discover.observed import Member
+from headwater.discover.statements import Observation, group_events
+from headwater.doors.clusters import Cluster, ClusterBook, cluster_of
+from headwater.doors.rules import NameRules, rules_of
 from headwater.emitter import Emitter
 from headwater.kafka.reading import Reading
 from headwater.kafka.session import Lineage, Session, Teller
@@ -33,8 +36,7 @@ from headwater.openlineage import convert
 from headwater.origin import Origin
 from headwater.runtime.offsets import Place
 from headwater.transports.memory import MemoryTransport
-from headwater_schemas.events import DatasetUse, EventType, LineageEvent, Measure, Name, Runtime
-from headwater_schemas.ids import derived_event_id
+from headwater_schemas.events import LineageEvent, Measure, Name, Runtime
 from headwater_schemas.naming import kafka_topic
 
 SECOND_US: Final = 1_000_000
@@ -49,7 +51,7 @@ CONNECTOR: Final = Name(PREFIX, f"{PREFIX}.0")
 INSIDE: Final = "kafka.data.svc:9092"
 OUTSIDE: Final = "kafka-1.example.com:9093,kafka-2.example.com:9093"
 """Two lists of bootstrap servers of one cluster: pods know the one, what runs elsewhere the other."""
-HUB: Final = "kafka-cluster://MkU3OEVBNTcwNTJENDM2Qg"
+CLUSTER_ID: Final = "u7Zk0sQnQe2yVf1cD3xLmA"
 _RECORDED: Final = Path(__file__).parents[1] / "openlineage"
 
 Rate = Callable[[datetime], float]
@@ -252,28 +254,22 @@ class ConsumerJob:
 
 
 def observed_group(group: str, topics: Iterable[str], now_us: int) -> LineageEvent:
-    """What discovery says of an active consumer group: a job without a run, and what it reads."""
-    job = Name(f"kafka://{INSIDE}", f"group/{group}")
-    said = json.dumps([group, *sorted(topics), now_us]).encode()
-    return LineageEvent(
-        event_id=derived_event_id(b"headwater.discover\0" + said),
-        event_time_us=now_us,
-        event_type=EventType.OTHER,
-        job=job,
-        inputs=tuple(DatasetUse(f"kafka://{INSIDE}", topic, measures=(Measure(lag=0),)) for topic in sorted(topics)),
-        emitter=f"discover:kafka://{INSIDE}",
-    )
+    """What discovery says of an active consumer group that is caught up."""
+    reads = tuple(sorted(topics))
+    seen = Observation(
+        group, "STABLE", members=(Member(f"{group}-0", "10.0.0.1", tuple((topic, 0) for topic in reads)),), reads=reads,
+        measures={topic: (Measure(partition=0, lag=0),) for topic in reads}, judged=True,
+    )  # fmt: skip
+    (event,) = group_events(f"kafka://{INSIDE}", seen, slot=now_us // HOUR_US, at_ms=now_us // 1000)
+    return event
 
 
-def with_hub(event: LineageEvent) -> LineageEvent:
-    """The event as every door says it that has asked the broker for its `cluster.id`."""
-
-    def known(use: DatasetUse) -> DatasetUse:
-        if not use.namespace.startswith("kafka://"):
-            return use
-        return replace(use, aliases=(*use.aliases, Name(HUB, use.name)))
-
-    return replace(event, inputs=tuple(map(known, event.inputs)), outputs=tuple(map(known, event.outputs)))
+def door_rules() -> NameRules:
+    """The rules of a door with the settings as they come, that has asked the broker who it is."""
+    book = ClusterBook()
+    for servers in (INSIDE, OUTSIDE):
+        assert book.learn(cluster_of(CLUSTER_ID, [], servers))
+    return rules_of(book=book)
 
 
 @dataclass(slots=True)
@@ -285,6 +281,7 @@ class Shop:
     jobs: Sequence[ConsumerJob]
     groups: Mapping[str, Sequence[str]]
     watcher: Watcher
+    rules: NameRules = field(default_factory=door_rules)
 
     def tick(self, now_us: int) -> Iterator[LineageEvent]:
         """What happens until now, as the doors tell it."""
@@ -297,7 +294,7 @@ class Shop:
         events += [event for job in self.jobs for event in job.said()]
         if now_us // TICK_US % 2 == 0:
             events += [observed_group(group, topics, now_us) for group, topics in self.groups.items()]
-        yield from map(with_hub, events)
+        yield from map(self.rules.apply, events)
 
 
 def topic(table: str, servers: str = INSIDE) -> Name:
