@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import redis
@@ -226,6 +227,7 @@ class Process:
         self.owner_store.open(PARTITIONS)
         fence = self.owner_store.acquire(partition, "topic-id", 0)
         assert fence.next <= len(self.world.log[partition]), "the state is ahead of the log"
+        fence = replace(fence, again_until=self.world.reached[partition])
 
         def load(planner: PartitionPlanner) -> None:
             self._load(planner, fence)

@@ -333,12 +333,13 @@ class RedisStore:
             keys = self._keys_of[p] = self._apply_keys(p)
         held = (fence.epoch, fence.topic, fence.gen, plan.expected)
         own = (p, self._shards, plan.token, self._closed_runs_max, self._horizon_us)
+        again = "1" if plan.expected < fence.again_until else ""
         for blob in plan.blobs[:-1]:
-            args = (*held, "", plan.mx_us, plan.floor, *plan.counters, "", *own, blob, "", "")
+            args = (*held, "", plan.mx_us, plan.floor, *plan.counters, "", *own, blob, again, "", "")
             yield ("EVALSHA", sha, len(keys), *keys, *args)
         lists = [self.keys("s", p, bucket).encode() for bucket in (*plan.buckets, *plan.dropped_buckets)]
         last = (
-            *held, plan.next, plan.mx_us, plan.floor, *plan.counters, call.as_of_us or "", *own, plan.blobs[-1],
+            *held, plan.next, plan.mx_us, plan.floor, *plan.counters, call.as_of_us or "", *own, plan.blobs[-1], again,
             "\n".join(plan.buckets), "\n".join(plan.dropped_buckets), *plan.packed_ids,
         )  # fmt: skip
         yield ("EVALSHA", sha, len(keys) + len(lists), *keys, *lists, *last)

@@ -122,7 +122,7 @@ class Drain:
         """One round over these shards; returns whether there may be more to do at once. `go_on()` is asked between portions:
         after False the rest is left for another round."""
         now, began = self._clock(), time.monotonic()
-        entries = self._store.outboxes([(s.number, s.taken, ENTRIES_MAX) for s in shards])
+        shards, entries = self._take(shards)
         self.travel.read([(s.number, s.road, len(found)) for s, found in zip(shards, entries, strict=True)], began)
         work: list[tuple[Shard, list[bytes]]] = []
         more = False
@@ -138,6 +138,19 @@ class Drain:
             if not go_on() or not self._publish(portion, now):
                 return True
         return more
+
+    def _take(self, shards: list[Shard]) -> tuple[list[Shard], list[list[bytes]]]:
+        """The shards that are ours as we left them, and their new entries."""
+        taken = self._store.take([(s.fence, s.taken, ENTRIES_MAX) for s in shards])
+        ours: list[Shard] = []
+        entries: list[list[bytes]] = []
+        for shard, found in zip(shards, taken, strict=True):
+            if found is None:
+                shard.lost = True
+            else:
+                ours.append(shard)
+                entries.append(found)
+        return ours, entries
 
     def _ready(self, shard: Shard, entries: list[bytes], now: float) -> list[bytes]:
         """The names that may be published now; the others wait with the entry that brought them."""

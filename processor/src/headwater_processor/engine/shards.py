@@ -308,13 +308,15 @@ class Shards:
             self._rearm(list(self._judges.values()))
 
     def _drop_lost(self) -> None:
-        """A refused step: another owner, or a state that lost the fence. If the group still gives us the shard after a
-        while, it is ours; a zombie learns before that that it is one."""
+        """A refused step: another owner, or a state that was set back or lost the fence. If the group still gives us the shard
+        after a while, it is ours; a zombie learns before that that it is one."""
         now = time.monotonic()
-        for number in [s for s, judge in self._judges.items() if judge.shard.lost]:
+        for number, shard in [(s, judge.shard) for s, judge in self._judges.items() if judge.shard.lost]:
             del self._judges[number]
             if now < self._asleep_until:
                 self._retake[number] = self._asleep_until
+            elif self._store.ours([shard.fence]):
+                log.warning("shard %d was set back to an earlier state; beginning again there", number)
             else:
                 log.warning("shard %d has another owner", number)
                 self._retake[number] = now + self._settings.retake_s

@@ -7,7 +7,8 @@
 --      19 run 20 gone 21 rc:p 22 sb:p 23 asof 24 about, then S outboxes, S ro, then the seen lists to append to, then those to drop
 -- ARGV 1 epoch 2 topic 3 gen 4 expected 5 next, '' in a piece that goes ahead: the fence and what belongs to it stay 6 mx 7 floor
 --      8..13 counters 14 as-of or '' 15 partition 16 S 17 call token 18 closed runs kept 19 closed runs kept after (µs)
---      20 plan (msgpack) 21 names of buckets to append, '\n' between 22 the same to drop, then the packed ids by appended list
+--      20 plan (msgpack) 21 '1' if the records were applied before, to a state that was set back since
+--      22 names of buckets to append, '\n' between 23 the same to drop, then the packed ids by appended list
 -- Returns {'OK', longest outbox, {run key, joined record, …}} or {'FENCED', epoch} {'TOPIC', topic} {'GEN', gen} {'NEXT', next}.
 
 local f = redis.call('HMGET', KEYS[1], 'epoch', 'topic', 'next')
@@ -20,7 +21,7 @@ local S = tonumber(ARGV[16])
 local OUT, RO, SEEN = 24, 24 + S, 24 + 2 * S
 local partition = tonumber(ARGV[15])
 local plan = cmsgpack.unpack(ARGV[20])
-local appends = #ARGV - 22
+local appends = #ARGV - 23
 if appends > #KEYS - SEEN then return redis.error_reply('ARITY') end
 
 local call, unpk, spack, sunpack = redis.call, unpack, struct.pack, struct.unpack
@@ -289,14 +290,18 @@ local P = plan
 if #P[1] > 0 then many('HSET', KEYS[3], P[1]) end
 merge_records(KEYS[4], '>ddddd', 5, P[2])
 zgreater(KEYS[5], P[3])
-merge_records(KEYS[6], '>d', 1, P[4], function(field, old, new) -- of a version only the text is published
-  if not old or old:sub(25) ~= new:sub(25) then name(field, 'd' .. field) end
+-- Of these only the text is published. Where it is as it was the last image shows it, unless that image is of a future that was
+-- lost, in which the text was another one: what is read again is named in any case.
+local again = ARGV[21] == '1'
+local function is_new(old, new) return again or not old or old:sub(25) ~= new:sub(25) end
+merge_records(KEYS[6], '>d', 1, P[4], function(field, old, new)
+  if is_new(old, new) then name(field, 'd' .. field) end
 end)
 merge_records(KEYS[7], '>d', 1, P[5])
 local told = {}
-merge_records(KEYS[24], '>d', 1, P[23], function(field, old, new) -- likewise; a node has several facts, and one image
+merge_records(KEYS[24], '>d', 1, P[23], function(field, old, new) -- a node has several facts, and one image
   local key, kind = field:sub(1, 12), field:byte(13) < 97 and 'd' or 'j'
-  if not told[key] and (not old or old:sub(25) ~= new:sub(25)) then
+  if not told[key] and is_new(old, new) then
     told[key] = true
     name(key, 'b' .. kind .. key)
   end
@@ -381,12 +386,12 @@ end
 if ARGV[5] == '' then return { 'OK', longest, learned } end
 -- The log of seen ids, the as-of proof, and last the fence.
 local i = 1
-for bucket in string.gmatch(ARGV[21], '[^\n]+') do
-  call('RPUSH', KEYS[SEEN + i], ARGV[22 + i])
+for bucket in string.gmatch(ARGV[22], '[^\n]+') do
+  call('RPUSH', KEYS[SEEN + i], ARGV[23 + i])
   call('SADD', KEYS[22], bucket)
   i = i + 1
 end
-for bucket in string.gmatch(ARGV[22], '[^\n]+') do
+for bucket in string.gmatch(ARGV[23], '[^\n]+') do
   call('UNLINK', KEYS[SEEN + i])
   call('SREM', KEYS[22], bucket)
   i = i + 1
