@@ -6,6 +6,8 @@ import json
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from tests.support.cdc_records import TS_MS, as_bytes, envelope, snapshot
-from tests.support.processes import wait_until
+from tests.support.processes import free_port, wait_until
 from tests.support.services import KafkaServer, KafkaService
 
 from headwater.cli.root import run
@@ -215,21 +217,34 @@ def test_an_outage_loses_nothing_and_the_command_goes_on(tmp_path: Path) -> None
         events, orders = service.create_topic("lineage.events"), service.create_topic("shop.public.orders")
         produce(server.bootstrap_servers, orders, as_bytes(envelope()))
         told = ["--kafka", server.bootstrap_servers, "--topic", "shop.*", "--interval", "0.2"]
-        told += ["--set", "kafka.reconnect.backoff.max.ms=200"]
+        port = free_port()
+        told += ["--set", "kafka.reconnect.backoff.max.ms=200", "--set", f"metrics.port={port}"]
         command = subprocess.Popen(
             [sys.executable, "-m", "headwater.cli", "cdc", *told], cwd=tmp_path, stderr=subprocess.DEVNULL
         )
         try:
             wait_until(lambda: _newest(server, events) == 0, within_s=30, what="the first event")
+            wait_until(lambda: _status(port, "/readyz") == 200, within_s=30, what="it is ready")
             server.kill()
+            wait_until(lambda: _status(port, "/readyz") == 503, within_s=60, what="it says that Kafka is away")
+            assert _status(port, "/healthz") == 200  # a restart would not help
             server.start()
             produce(server.bootstrap_servers, orders, as_bytes(envelope(ts_ms=TS_MS + 5)))
             wait_until(lambda: _newest(server, events) == 1, within_s=60, what="the event after the outage")
+            wait_until(lambda: _status(port, "/readyz") == 200, within_s=30, what="it is ready again")
             command.send_signal(signal.SIGTERM)
             assert command.wait(30) == 0
         finally:
             command.kill()
             command.wait()
+
+
+def _status(port: int, path: str) -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def _newest(server: KafkaServer, topic: str) -> int:

@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from headwater.runtime.families import Samples, families, labelled
 from headwater.runtime.metrics import Spec, as_table
 
 if TYPE_CHECKING:
@@ -41,22 +42,15 @@ class BridgeCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """All metrics of the catalogue."""
         bridge = self._bridge
-        samples: dict[str, list[tuple[tuple[str, ...], float]]] = {
-            "headwater_bridge_records": [((outcome,), count) for outcome, count in sorted(bridge.outcomes.items())],
-            "headwater_bridge_left_out_datasets": [
-                ((reason,), count) for reason, count in sorted(bridge.converter.left_out.items())
-            ],
+        samples: dict[str, Samples] = {
+            "headwater_bridge_records": labelled(bridge.outcomes),
+            "headwater_bridge_left_out_datasets": labelled(bridge.converter.left_out),
             "headwater_bridge_under_way": [((), bridge.under_way)],
             "headwater_bridge_repeated_documents": [((), bridge.converter.repeated)],
             "headwater_bridge_partitions": [((), len(bridge.assigned))],
             "headwater_bridge_loop_age_seconds": [((), time.monotonic() - bridge.moved_at)],
         }
-        for spec in CATALOGUE:
-            kind = CounterMetricFamily if spec.kind == "counter" else GaugeMetricFamily
-            family = kind(spec.name, spec.help, labels=spec.labels)
-            for labels, value in samples[spec.name]:
-                family.add_metric(labels, value)
-            yield family
+        yield from families(CATALOGUE, samples)
 
 
 def page() -> str:

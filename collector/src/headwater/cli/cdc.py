@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -22,13 +22,18 @@ from headwater.cdc.service import Found, Look, Watcher
 from headwater.cdc.wire import no_registry
 from headwater.cli.context import invocation
 from headwater.cli.output import emit_json, emit_json_line, emit_rows, note
-from headwater.cli.watching import deliver, kafka_at, now_ms, refused_text, time_text, until_signalled, usable
+from headwater.cli.watching import counted, deliver, kafka_at, now_ms, refused_text, time_text, until_signalled, usable
 from headwater.doors.clusters import ClusterBook
 from headwater.doors.rules import NameRules
 from headwater.errors import DeliveryError
 from headwater.runtime.errors import UsageError
 from headwater.runtime.models import CdcSettings, Settings
 from headwater_schemas.events import LineageEvent
+
+if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+
+    from headwater.cdc.metrics import Counts
 
 _SAY_EVERY_S: Final = 2.0
 _ENDS_WITHIN_S: Final = 120.0
@@ -87,7 +92,11 @@ def cdc(
             "nothing to watch", remedy="name Kafka Connect (--connect http://host:8083) or topics (--topic 'shop.*')"
         )
     with until_signalled() as stop, _session(context, settings, told, dry_run=dry_run) as session:
-        session.watch(stop, once=once)
+        if once:
+            session.watch(stop, None, once=True)
+            return
+        with counted(context, settings, told.interval_ms, _metrics) as counts:
+            session.watch(stop, counts, once=False)
 
 
 @dataclass(slots=True)
@@ -104,39 +113,46 @@ class _Session:
     book: ClusterBook
     dry_run: bool
 
-    def watch(self, stop: threading.Event, *, once: bool) -> None:
+    def watch(self, stop: threading.Event, counts: Counts | None, *, once: bool) -> None:
         """Look, read what is to be read whole, and look again, until `stop`; or once."""
         while not stop.is_set():
             until_s = time.monotonic() + self.told.interval_ms / 1000
             try:
-                look = self._look(once=once)
+                look = self._look(counts, once=once)
                 if once and look.trouble:
                     raise DeliveryError(look.trouble[0], remedy="what else was found is told and sent", retriable=True)
                 if self.reader is not None:
-                    self._read(self.reader, look, stop, until_s, once=once)
+                    self._read(self.reader, look, stop, until_s, counts, once=once)
             except DeliveryError as error:
                 if self.reader is not None:
                     self.reader.begin_again()
                 if once:
                     raise
                 note(self.context, f"{error.message}; it is tried again in {self.told.interval_ms / 1000:g} s")
+                if counts is not None:
+                    counts.failed(error.message)
             if once:
                 return
             stop.wait(max(0.1, until_s - time.monotonic()))
 
-    def _look(self, *, once: bool) -> Look:
+    def _look(self, counts: Counts | None, *, once: bool) -> Look:
+        began_s = time.monotonic()
         look = self.watcher.look(self.servers, now_ms())
         self.book.learn(look.cluster)
         look.events = self._named(look.events, look.refused)
         deliver(self.settings, look.events, dry_run=self.dry_run)
         self.watcher.confirm(look)
+        if counts is not None:
+            counts.done(look, time.monotonic() - began_s)
         _tell(self.context, look, once=once, dry_run=self.dry_run)
         return look
 
     def _named(self, events: Sequence[LineageEvent], refused: Counter[str]) -> list[LineageEvent]:
         return [self.names.apply(event) for event in usable(events, refused)]
 
-    def _read(self, reader: Reader, look: Look, stop: threading.Event, until_s: float, *, once: bool) -> None:
+    def _read(
+        self, reader: Reader, look: Look, stop: threading.Event, until_s: float, counts: Counts | None, *, once: bool
+    ) -> None:
         """Read until the next look is due; once: to the ends that there are."""
         give_up_s = time.monotonic() + _ENDS_WITHIN_S
         reader.subscribe(look.full)
@@ -149,11 +165,11 @@ class _Session:
             deliver(self.settings, events, dry_run=self.dry_run)
             if not self.dry_run:
                 reader.confirm()
+            records, before = reader.records - before, reader.records
+            if counts is not None:
+                counts.read(records, len(events), refused)
             if events or refused:
-                note(
-                    self.context, f"{reader.records - before} records read, {len(events)} events{refused_text(refused)}"
-                )
-                before = reader.records
+                note(self.context, f"{records} records read, {len(events)} events{refused_text(refused)}")
             done = reader.at_end or time.monotonic() > give_up_s if once else time.monotonic() >= until_s
 
 
@@ -243,6 +259,13 @@ def _connector(connector: Connector) -> dict[str, Any]:  # Any: as above
         "writes": len({flow.target for flow in flows if flow.target}),
         "failure": "; ".join(connector.failures),
     }
+
+
+def _metrics() -> tuple[Counts, Collector]:
+    from headwater.cdc.metrics import CdcCollector, Counts
+
+    counts = Counts()
+    return counts, CdcCollector(counts)
 
 
 def _told(settings: CdcSettings, given: Mapping[str, tuple[str, ...]], interval: float | None) -> CdcSettings:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +14,7 @@ import click
 from headwater.cli.context import invocation
 from headwater.cli.output import emit_json, emit_json_line, emit_rows, note
 from headwater.cli.printing import printable
-from headwater.cli.watching import deliver, kafka_at, now_ms, refused_text, time_text, until_signalled, usable
+from headwater.cli.watching import counted, deliver, kafka_at, now_ms, refused_text, time_text, until_signalled, usable
 from headwater.discover.asking import Asking
 from headwater.discover.following import Saying
 from headwater.discover.orphans import GroupRow, TopicRow
@@ -26,14 +25,14 @@ from headwater.errors import DeliveryError
 from headwater.runtime.models import DiscoverSettings, Settings
 
 if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+
     from headwater.discover.metrics import Counts
-    from headwater.runtime.http import HealthServer
 
 _OF_GROUPS: Final = ("group", "state", "members", "topics", "lag", "status", "orphan")
 _OF_TOPICS: Final = ("topic", "partitions", "records", "written", "written_by", "groups", "orphan")
 _SHOWN: Final = 3
 """Names in a cell of a table; JSON has them all."""
-_STILL_S: Final = 60.0
 
 _EPILOG: Final = """\b
 Examples:
@@ -103,7 +102,7 @@ def discover(
         if once:
             session.once(orphans=orphans)
         else:
-            with _counted(context, settings) as counts:
+            with counted(context, settings, told.interval_ms, _metrics) as counts:
                 session.watch(stop, counts)
 
 
@@ -254,32 +253,8 @@ def _told(settings: DiscoverSettings, given: Mapping[str, tuple[str, ...]], inte
     return settings.model_copy(update=options)
 
 
-@contextmanager
-def _counted(context: click.Context, settings: Settings) -> Iterator[Counts | None]:
-    """Counts that are served over HTTP; None where metrics are switched off, or their library is not installed."""
-    if not settings.metrics.enabled:
-        yield None
-        return
-    try:
-        from headwater.discover.metrics import Counts, DiscoverCollector
-        from headwater.runtime.http import serve
-    except ModuleNotFoundError as error:
-        note(context, f"no metrics are served: {error.name} is not installed; pip install 'headwater[gateway]'")
-        yield None
-        return
+def _metrics() -> tuple[Counts, Collector]:
+    from headwater.discover.metrics import Counts, DiscoverCollector
+
     counts = Counts()
-    most_s = 3 * settings.discover.interval_ms / 1000 + _STILL_S
-
-    def healthy() -> tuple[bool, str]:
-        still_s = time.monotonic() - counts.ended_at
-        return still_s < most_s, f"the last look ended {still_s:.0f} s ago"
-
-    def ready() -> tuple[bool, str]:
-        return not counts.last_error, counts.last_error or "ok"
-
-    server: HealthServer | None = serve(settings.metrics, [DiscoverCollector(counts)], healthy=healthy, ready=ready)
-    try:
-        yield counts
-    finally:
-        if server is not None:
-            server.close()
+    return counts, DiscoverCollector(counts)

@@ -7,12 +7,15 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
+import click
+
+from headwater.cli.output import note
 from headwater.cli.producing import Producing
 from headwater.errors import EventError
 from headwater.eventjson import to_json
@@ -23,7 +26,22 @@ from headwater_schemas.events import LineageEvent
 from headwater_schemas.ids import partition_key
 from headwater_schemas.topics import catalogue
 
+if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+
 _SEND_WITHIN_S: Final = 10.0
+_STILL_S: Final = 60.0
+"""Longer than three intervals and this without a look is not alive."""
+
+
+class Counted(Protocol):
+    """Counts of looks. Times are of `time.monotonic`."""
+
+    ended_at: float
+    last_error: str
+
+
+_C = TypeVar("_C", bound=Counted)
 
 
 def now_ms() -> int:
@@ -91,3 +109,37 @@ def until_signalled() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def counted(
+    context: click.Context, settings: Settings, interval_ms: int, load: Callable[[], tuple[_C, Collector]]
+) -> Iterator[_C | None]:
+    """Counts that are served over HTTP; None where metrics are switched off, or their library, which `load` imports, is not
+    installed. Healthy is who looked within three intervals and a minute, ready whose last look came to something."""
+    if not settings.metrics.enabled:
+        yield None
+        return
+    try:
+        from headwater.runtime.http import serve
+
+        counts, collector = load()
+    except ModuleNotFoundError as error:
+        note(context, f"no metrics are served: {error.name} is not installed; pip install 'headwater[gateway]'")
+        yield None
+        return
+    most_s = 3 * interval_ms / 1000 + _STILL_S
+
+    def healthy() -> tuple[bool, str]:
+        still_s = time.monotonic() - counts.ended_at
+        return still_s < most_s, f"the last look ended {still_s:.0f} s ago"
+
+    def ready() -> tuple[bool, str]:
+        return not counts.last_error, counts.last_error or "ok"
+
+    server = serve(settings.metrics, [collector], healthy=healthy, ready=ready)
+    try:
+        yield counts
+    finally:
+        if server is not None:
+            server.close()

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from headwater.discover.service import Look
+from headwater.runtime.families import Samples, families, labelled
 from headwater.runtime.metrics import Spec, as_table
 
 MOST_GROUPS: Final = 1_000
@@ -79,27 +80,18 @@ class DiscoverCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """All metrics of the catalogue."""
         counts = self._counts
-        samples: dict[str, list[tuple[tuple[str, ...], float]]] = {
-            "headwater_discover_looks": _labelled(counts.looks),
+        samples: dict[str, Samples] = {
+            "headwater_discover_looks": labelled(counts.looks),
             "headwater_discover_look_seconds": [((), counts.took_s)],
             "headwater_discover_loop_age_seconds": [((), time.monotonic() - counts.ended_at)],
             "headwater_discover_events": [((), counts.events)],
-            "headwater_discover_refused": _labelled(counts.refused),
+            "headwater_discover_refused": labelled(counts.refused),
             "headwater_discover_topics": [((), counts.topics)],
-            "headwater_discover_groups": _labelled(counts.statuses),
-            "headwater_discover_group_lag_records": _labelled(counts.lags),
-            "headwater_discover_orphans": _labelled(counts.orphans),
+            "headwater_discover_groups": labelled(counts.statuses),
+            "headwater_discover_group_lag_records": labelled(counts.lags),
+            "headwater_discover_orphans": labelled(counts.orphans),
         }
-        for spec in CATALOGUE:
-            kind = CounterMetricFamily if spec.kind == "counter" else GaugeMetricFamily
-            family = kind(spec.name, spec.help, labels=spec.labels)
-            for labels, value in samples[spec.name]:
-                family.add_metric(labels, value)
-            yield family
-
-
-def _labelled(counts: dict[str, int]) -> list[tuple[tuple[str, ...], float]]:
-    return [((label,), count) for label, count in sorted(counts.items())]
+        yield from families(CATALOGUE, samples)
 
 
 def page() -> str:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from headwater.runtime.families import Samples, families, labelled
 from headwater.runtime.metrics import Spec, as_table
 
 if TYPE_CHECKING:
@@ -71,13 +72,9 @@ class GatewayCollector(Collector):
             if spec.kind == "histogram":
                 yield self._answers(spec)
                 continue
-            kind = CounterMetricFamily if spec.kind == "counter" else GaugeMetricFamily
-            family = kind(spec.name, spec.help, labels=spec.labels)
-            for labels, value in samples[spec.name]:
-                family.add_metric(labels, value)
-            yield family
+            yield from families([spec], samples)
 
-    def _samples(self) -> dict[str, list[tuple[tuple[str, ...], float]]]:
+    def _samples(self) -> dict[str, Samples]:
         gateway = self._gateway
         stats, durable, spool = gateway.stats, gateway.durable, gateway.spool
         spooled = {"kept": spool.kept, "sent": spool.sent, "refused": spool.refused} if spool is not None else {}
@@ -85,16 +82,14 @@ class GatewayCollector(Collector):
             "headwater_gateway_requests": [
                 ((path, str(status), reason), count) for (path, status, reason), count in stats.requests.items()
             ],
-            "headwater_gateway_events": [((outcome,), count) for outcome, count in stats.events.items()],
+            "headwater_gateway_events": labelled(stats.events),
             "headwater_gateway_pending_records": [((), durable.pending)],
             "headwater_gateway_pending_bytes": [((), durable.pending_bytes)],
             "headwater_gateway_held_bytes": [((), gateway.held.bytes)],
             "headwater_gateway_repeated_documents": [((), gateway.converter.repeated)],
-            "headwater_gateway_left_out_datasets": [
-                ((reason,), count) for reason, count in sorted(gateway.converter.left_out.items())
-            ],
+            "headwater_gateway_left_out_datasets": labelled(gateway.converter.left_out),
             "headwater_gateway_producer_renewals": [((), durable.producer.renewed)],
-            "headwater_gateway_spool_events": [((what,), count) for what, count in spooled.items()],
+            "headwater_gateway_spool_events": labelled(spooled),
         }
 
     def _answers(self, spec: Spec) -> Metric:
