@@ -24,11 +24,11 @@ PACKAGES = {
 }
 MODULES = {
     "headwater_processor": (
-        "core/batch core/cadence core/decode core/freshness core/judge core/judge_settings "
+        "core/batch core/cadence core/decode core/desk core/freshness core/judge core/judge_domain core/judge_settings "
         "core/knowledge core/lattice core/pack core/pieces core/plan core/plan_values core/policies core/runs core/seen "
         "core/template core/unlinked core/wording "
         "engine/engine engine/facts engine/histories engine/images engine/intake engine/judging engine/names engine/owned "
-        "engine/publishing engine/stats state/layout"
+        "engine/publishing engine/stats engine/waking state/layout"
     ),
     "headwater_schemas": "deltas ids walker wire wire_delta",
 }

@@ -8,9 +8,14 @@ from typing import Final, TypeVar
 
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 from tests.support.services import KafkaService, RedisService, ServiceMissingError, find_kafka, find_redis
 
 ROOT: Final = Path(__file__).resolve().parents[1]
+
+# The machine may be busy with something else: how long an example takes says nothing of what is tested.
+settings.register_profile("headwater", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("headwater")
 
 _S = TypeVar("_S", KafkaService, RedisService)
 _outcome = pytest.StashKey[dict[str, str]]()

@@ -18,10 +18,10 @@ from headwater_processor.core.policies import compile_policies
 from headwater_processor.engine import census as census_module
 from headwater_processor.engine.census import Census, Figures
 from headwater_processor.engine.facts import FactReader
-from headwater_processor.engine.judging import ShardJudge
 from headwater_processor.engine.names import NameBook
 from headwater_processor.engine.publishing import Shard
 from headwater_processor.engine.shards import Shards, ShardSettings
+from headwater_processor.engine.waking import ShardJudge
 from headwater_processor.state.layout import DatasetRecord, EdgeRecord, FreshnessRecord, JudgedRecord
 from headwater_schemas.alerts import Severity
 from headwater_schemas.deltas import Status
@@ -235,7 +235,16 @@ def test_only_the_owner_of_shard_0_tells_the_sizes_of_the_domain(world: World) -
     world.machines["h"] = Machine(State.QUIET)
     judges, none = world.owned(), compile_policies((), 1)
     world.census.step(judges, none, NOW_US)
-    assert world.census.sizes == {"dataset": 1, "job": 0, "emitter": 0, "edge": 1, "alias": 0, "run": 0, "name": 1}
+    assert world.census.sizes == {
+        "dataset": 1,
+        "job": 0,
+        "emitter": 0,
+        "edge": 1,
+        "alias": 0,
+        "run": 0,
+        "name": 1,
+        "fact": 0,
+    }
     assert world.census.firing == {"page": 1, "ticket": 1, "info": 0}
     del judges[0]
     world.now_s = 11.0

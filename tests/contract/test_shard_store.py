@@ -43,6 +43,47 @@ def test_an_owner_publishes_above_all_that_the_owner_before_may_still_be_publish
     assert store.acquire(0).version > after.version + A_ROUND
 
 
+def set_back(client: redis.Redis, saved: dict[bytes, Any]) -> None:
+    """Everything as it was: what a failover to a replica that lags behind does, here without a connection being cut."""
+    with client.pipeline(transaction=True) as pipe:
+        for key in client.scan_iter():
+            pipe.delete(key)
+        for key, value in saved.items():
+            pipe.restore(key, 0, value)
+        pipe.execute()
+
+
+@pytest.mark.parametrize("step", ["take", "settle", "judge"])
+def test_an_owner_learns_at_its_next_step_that_the_state_was_set_back(
+    store: ShardStore, redis_client: redis.Redis, step: str
+) -> None:
+    fence = store.acquire(0)
+    outbox = store.keys("o", 0)
+    redis_client.rpush(outbox, b"a")
+    assert store.take([(fence, 0, 10)]) == [[b"a"]]
+    saved = everything(redis_client)
+    redis_client.rpush(outbox, b"b")
+    assert store.take([(fence, 1, 10)]) == [[b"b"]]
+    set_back(redis_client, saved)
+    redis_client.rpush(outbox, b"c")  # what is read again: where `b` was
+    before = everything(redis_client)
+    if step == "take":
+        assert store.take([(fence, 2, 10)]) == [None]
+    elif step == "settle":
+        assert store.settle([Settlement(fence, 2, fence.version + 1, (), ())]) == [False]
+    else:
+        assert store.judge(fence, 1, Writes(machines=[b"f", b"machine"])) == 0
+    assert everything(redis_client) == before
+    assert store.take([(store.acquire(0), 0, 10)]) == [[b"a", b"c"]]
+
+
+def test_a_look_at_an_empty_outbox_writes_nothing(store: ShardStore, redis_client: redis.Redis) -> None:
+    fence = store.acquire(0)
+    before = everything(redis_client)
+    assert store.take([(fence, 0, 10)]) == [[]]
+    assert everything(redis_client) == before
+
+
 @pytest.fixture
 def full(url: str, redis_server: RedisService) -> Iterator[redis.Redis]:
     """A client; the Redis takes nothing more once `fill` of the test has set its bound. Taken back at the end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import redis
 from tests.support.processes import wait_until
@@ -119,3 +120,39 @@ def test_a_dataset_that_comes_back_in_the_minute_of_its_removal_brings_its_edges
         "DATASET|CORE|kafka://b1:9092|orders": True,
         "EDGE|READS|kafka://b1:9092|orders|jobs|flow": True,
     }
+
+
+def test_names_that_come_again_after_the_state_was_set_back_are_published(
+    redis_client: redis.Redis, redis_db: str
+) -> None:
+    state, kept = StateWriter(redis_client, DOMAIN), Kept()
+    orders = state.dataset(Name("kafka://b1:9092", "orders"), asserted_us=T)
+    flow = state.job(Name("jobs", "flow"), asserted_us=T)
+    outbox = f"{{hw:{DOMAIN}}}:o:{orders[0] % SHARDS}"
+    settings = replace(SETTINGS, interval_s=3600.0)
+    shards = Shards(
+        ShardStore(redis.Redis.from_url(redis_db), DOMAIN, SHARDS), kept, settings, on_crowded=lambda _: None
+    )
+    redis_client.rpush(outbox, b"f" + orders)
+    shards.assign({0}, 1)
+    shards.start()
+    try:
+        wait_until(lambda: not redis_client.exists(outbox), within_s=10, what="it is published at once")
+        saved: dict[Any, Any] = {key: redis_client.dump(key) for key in redis_client.scan_iter()}
+        redis_client.rpush(outbox, b"f" + orders)
+        wait_until(lambda: taken(shards) == [1], within_s=10, what="the second one waits for its interval")
+        with redis_client.pipeline(transaction=True) as pipe:  # a failover that lost it, and no connection is cut
+            pipe.delete(*redis_client.scan_iter())
+            for key, value in saved.items():
+                pipe.restore(key, 0, value)
+            pipe.rpush(outbox, b"j" + flow)
+            pipe.execute()
+        wait_until(lambda: "JOB|CORE|jobs|flow" in kept.deltas, within_s=10, what="what was named since")
+    finally:
+        shards.close()
+    assert shards.failed is None
+
+
+def taken(shards: Shards) -> list[int]:
+    """Of each shard of the worker that has some, how many entries are read and still wait."""
+    return [judge.shard.taken for judge in list(shards._judges.values()) if judge.shard.taken]

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from headwater_processor.local.scenario import MEANT, MISSPELT, SALES_MART, STALE_MART
+from headwater_processor.local.scenario import MEANT, MISSPELT, REVIEWS_MART, SALES_MART, STALE_MART
 
 HEADWATER = [sys.executable, "-m", "headwater.cli"]
 LIVING_S = 60.0
@@ -160,6 +160,22 @@ def test_the_trace_of_a_mart_ends_at_pods_and_offsets(demo: Demo) -> None:
     said = demo.ask("trace", str(SALES_MART)).stdout
     assert "pod shop/orders-sink-" in said
     assert "offsets" in said
+
+
+def test_the_reviews_come_by_real_doors_from_the_table_to_the_dashboard(demo: Demo) -> None:
+    """Change data capture, a Kafka client that says what it reads, OpenLineage by HTTP: one trace."""
+
+    def whole() -> dict[str, Any] | None:
+        done = demo.ask("--output", "json", "trace", "looker://acme/dashboards/reviews", "--upstream")
+        found: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
+        return found if "shop.public.reviews" in {d["name"] for d in found.get("datasets", ())} else None
+
+    found = within(LIVING_S, whole, demo, "a trace from the dashboard to the table")
+    assert {REVIEWS_MART.name, "raw/reviews", "headwater-demo.public.reviews"} <= {d["name"] for d in found["datasets"]}
+    sink = next(job for job in found["jobs"] if job["name"] == "reviews-sink")
+    assert sink["runs"][0]["offsets"][0]["last"] >= 0
+    heard = {job["emitter"].partition(":")[0] for job in (demo.status() or {})["jobs"]}
+    assert {"cdc", "openlineage", "sdk"} <= heard, heard
 
 
 def test_a_typing_error_is_answered_with_the_nearest_name(demo: Demo) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from tests.support.doors import flood
 from tests.support.services import KafkaService
 
 from headwater.cli.root import run
@@ -179,6 +180,22 @@ def test_documents_that_are_no_events_are_named_and_the_others_arrive(topics: He
     assert "events.jsonl, line 2: not JSON" in err
     assert "events.jsonl, line 3: eventTime" in err
     assert {event.event_type.value for event in events_of(topics, 2)} == {"START", "COMPLETE"}
+
+
+def test_a_file_of_a_flood_is_one_event_and_its_newest_under_the_names_that_are_kept(
+    topics: Headwater, tmp_path: Path
+) -> None:
+    file = tmp_path / "flood.jsonl"
+    folded = {**START, "outputs": [{"namespace": "s3://lake", "name": "orders/dt=2026-11-26"}]}
+    file.write_text("\n".join(json.dumps(each) for each in (*flood(500), folded)))
+    assert topics("emit", "--openlineage", str(file), "-o", "json") == 0
+    told = json.loads(topics.said()[0])
+    assert (told["documents"], told["sent"], told["coalesced"]) == (501, 3, 499)
+    events = events_of(topics, 3)
+    assert [use.name for event in events for use in event.outputs] == ["orders"]
+    (first, last) = [event for event in events if event.job.namespace == "shop"]
+    assert {use.namespace for use in first.inputs} == {f"kafka://{topics.kafka.bootstrap_servers}"}
+    assert last.inputs == first.inputs
 
 
 def test_emitting_before_the_topics_exist_says_how_to_make_them(headwater: Headwater) -> None:

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 import redis
 from confluent_kafka import Producer
+from tests.support.doors import Door
+from tests.support.processes import wait_until
 from tests.support.services import KafkaService
+from tests.support.state_writer import StateWriter
 
 from headwater.cli.root import run
 from headwater_processor.core import stops
@@ -108,6 +111,66 @@ def test_what_was_set_wrong_on_purpose_is_found(patient: Patient, redis_client: 
     assert any(one["level"] == "warn" and "0011223344556677" in one["text"] for one in found)
     remedies = {one["remedy"] for one in found if one["check"] == "as-of"}
     assert any("headwater worker resume 1" in remedy for remedy in remedies)
+
+
+def of(found: Findings, check: str) -> list[str]:
+    return [f"{one['level']}: {one['text']}" for one in found if one["check"] == check]
+
+
+def test_doors_that_are_not_used_are_lines_and_no_warnings(patient: Patient) -> None:
+    patient.create()
+    patient.where += ["--set", f"bridge.group={patient.prefix}bridge"]
+    found = patient()
+    for check in ("emitters", "discover", "k8s-watch", "bridge", "cdc"):
+        (line,) = of(found, check)
+        assert line.startswith("ok: not used")
+    assert not [line for line in of(found, "gateway") if not line.startswith("ok:")]
+
+
+def test_each_door_that_is_used_is_looked_at(patient: Patient, redis_client: redis.Redis, tmp_path: Path) -> None:
+    patient.create()
+    group = f"{patient.prefix}bridge"
+    own = [*patient.where, "--set", "metrics.port=0", "--set", f"bridge.group={group}"]
+    now_us = time.time_ns() // 1_000
+    heard = {
+        "cdc:shop": 7_200,
+        "discover:kafka://b:9092": 7_200,
+        "sdk:shop/load": 2,
+        "sdk:function/f": 2,
+        "k8s-watch": 2,
+    }
+    writer = StateWriter(redis_client, "default")
+    for name, age_s in heard.items():
+        redis_client.zadd("{hw:default}:mz", {writer.emitter(name): now_us - age_s * 1_000_000})
+    producer = Producer({"bootstrap.servers": patient.kafka.bootstrap_servers, "log_level": 0})
+    producer.produce(patient.topic("openlineage"), b"{}")
+    assert producer.flush(20) == 0
+    with Door(tmp_path, "gateway", *patient.where, "--port", "0") as door:
+        wait_until(lambda: door.ask("GET", "/readyz").status == 200, within_s=10, what="a gateway that is ready")
+        assert door.post(b"no json").status == 400
+        patient.where += ["--set", f"gateway.url={door.url}", "--set", f"bridge.group={group}"]
+        found = patient()
+        assert of(found, "gateway")[0].startswith(f"ok: the gateway at {door.url} is ready, version ")
+        assert any("refused 1 request since it began: 400" in line for line in of(found, "gateway"))
+    assert of(found, "bridge") == [
+        f"problem: 1 document unread on {patient.topic('openlineage')}, and no bridge is in the group {group}"
+    ]
+    assert of(found, "cdc")[0].startswith("ok: last heard: cdc:shop 2 h ago")
+    assert of(found, "discover")[0].startswith("warn: kafka://b:9092 was looked at 2 h")
+    assert of(found, "sdk")[0].startswith("ok: jobs and Kafka clients with the SDK: 1 emitter, last heard")
+    assert of(found, "function")[0].startswith("ok: functions: 1 emitter")
+    assert of(found, "k8s-watch")[0].startswith("ok: a pod's end was last told")
+    with Door(tmp_path, "bridge", *own):
+        wait_until(
+            lambda: "1 bridge in the group" in of(patient(), "bridge")[0], within_s=20, what="a bridge in its group"
+        )
+    patient.where += ["--set", "cdc.connect=http://127.0.0.1:1"]
+    found = patient()
+    assert of(found, "gateway")[0].startswith("problem: the gateway does not answer")
+    assert of(found, "bridge")[0].startswith("warn: no bridge is in the group")
+    assert of(found, "cdc")[0].startswith(
+        "problem: Kafka Connect does not answer: http://127.0.0.1:1 cannot be reached"
+    )
 
 
 def test_another_layout_is_named(patient: Patient, redis_client: redis.Redis) -> None:

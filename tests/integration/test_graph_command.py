@@ -15,6 +15,7 @@ from tests.support.state_writer import StateWriter
 from headwater.cli.root import run
 from headwater_processor.state.layout import DatasetRecord, JudgedRecord
 from headwater_schemas.events import Name
+from headwater_schemas.ids import dataset_key
 
 T = 1_700_000_000_000_000
 MINUTE = 60_000_000
@@ -163,3 +164,18 @@ def test_bash_completes_names_from_redis_colons_and_all(state: StateWriter, redi
     # What bash has of the word already, up to the last colon, is not offered again.
     assert completed("headwater trace kafka://b:90", tmp_path, told) == ["9092/orders"]
     assert completed("headwater graph export --namespace s3", tmp_path, told) == ["s3://lake", "s3://old"]
+
+
+def test_what_producers_say_is_exported_and_a_changed_owner_is_a_difference(
+    state: StateWriter, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    node = dataset_key(ORDERS)
+    state.said(node, {"O": "team:a", "D": "Orders", "V": "7"})
+    assert run(["graph", "export", "--to", "before.jsonl"]) == 0
+    lines = [json.loads(line) for line in (tmp_path / "before.jsonl").read_text().splitlines()]
+    (found,) = (line for line in lines if line.get("name") == ORDERS.name)
+    assert (found["owner"], found["description"], found["version"]) == ("team:a", "Orders", "7")
+    state.said(node, {"O": "team:b", "V": "8"})  # a version alone is no difference: it changes with every write
+    capsys.readouterr()
+    assert run(["graph", "diff", "before.jsonl", "live"]) == 0
+    assert f"~ dataset {ORDERS}  owner: team:a → team:b" in capsys.readouterr().out.splitlines()

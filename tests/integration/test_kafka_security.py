@@ -14,6 +14,8 @@ from typing import Final
 
 import pytest
 import redis
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.cimpl import NewTopic
 from tests.support.certificates import Authority
 from tests.support.processes import wait_until
 from tests.support.secure_kafka import PASSWORD, Grant, SecureKafka
@@ -31,6 +33,11 @@ WORKER: Final[list[Grant]] = [
     ("worker", "group", "headwater", ("READ",)),
 ]
 READER: Final[list[Grant]] = [("reader", "prefix", "lineage.", ("READ",))]
+DISCOVERER: Final[list[Grant]] = [
+    ("discoverer", "prefix", "shop.", ("DESCRIBE",)),
+    ("discoverer", "group", "*", ("DESCRIBE",)),
+    ("discoverer", "topic", "lineage.events", ("WRITE",)),
+]
 ADMIN: Final[list[Grant]] = [
     ("admin", "prefix", "lineage.", ("CREATE", "DESCRIBE", "DESCRIBE_CONFIGS")),
     ("admin", "topic", "lineage.policies", ("WRITE",)),
@@ -48,7 +55,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
             kafka.grant(*ADMIN)
             done = headwater(by_scram(kafka, "admin"), "topics", "create", "--partitions", "2")
             assert done.returncode == 0, done.stderr
-            kafka.grant(*EMITTER, *WORKER, *READER)
+            kafka.grant(*EMITTER, *WORKER, *READER, *DISCOVERER)
             yield kafka
     except RuntimeError as error:
         if request.config.getoption("--require-services"):
@@ -251,6 +258,31 @@ def test_no_command_shows_a_secret_whatever_it_says(secure: SecureKafka, tmp_pat
             lines, several.map(lambda line: headwater(environ, "-vv", *line), lines), strict=True
         ):
             assert PASSWORD not in done.stdout + done.stderr, arguments
+
+
+def test_discovery_needs_no_more_than_to_describe_and_passes_over_what_it_may_not_see(secure: SecureKafka) -> None:
+    for future in secure.admin.create_topics([NewTopic("shop.orders", 1), NewTopic("bank.accounts", 1)]).values():
+        future.result(30)
+    commits = {"loader": "shop.orders", "cashier": "bank.accounts"}
+    for group, topic in commits.items():
+        asked = [ConsumerGroupTopicPartitions(group, [TopicPartition(topic, 0, 0)])]
+        for future in secure.admin.alter_consumer_group_offsets(asked).values():
+            future.result(30)
+    told = {"bootstrap.servers": secure.server.bootstrap_servers, "group.id": "loader", "log_level": 0}
+    with contextlib.closing(Consumer(told)) as consumer:
+        consumer.subscribe(["shop.orders", "bank.accounts"])
+        wait_until(lambda: consumer.poll(0.1) is None and len(consumer.assignment()) == 2, within_s=30, what="a member")
+        done = headwater(by_scram(secure, "discoverer"), "discover", "--once", "--output", "json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    rows = {row["group"]: row for row in found["groups"]}
+    assert (rows["loader"]["state"], rows["loader"]["members"]) == ("STABLE", 1)
+    assert [row["topic"] for row in found["topics"]] == ["shop.orders"]
+    assert (found["events"], found["refused"]) == (1, {"topic_unreadable": 1})
+    assert "topic bank.accounts is passed over" in done.stderr
+    # Without Describe on groups there is none to be seen, and nothing breaks.
+    done = headwater(by_scram(secure, "reader"), "discover", "--once", "--dry-run")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
 def test_a_worker_and_an_emitter_do_their_work_with_the_least_permissions(

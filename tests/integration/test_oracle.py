@@ -18,7 +18,7 @@ from tests.support.services import KafkaService
 
 pytestmark = pytest.mark.timeout(600)
 
-EVENTS = 300_000
+EVENTS = 150_000
 REGISTRY_SETTING = "HEADWATER_REGISTRY__URL"
 
 

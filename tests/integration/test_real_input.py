@@ -289,6 +289,26 @@ def _check_openlineage(installation: Installation) -> None:
     (run,) = json.loads(installation.headwater("status", "--job", "etl/orders_daily", "-o", "json"))["runs"]
     assert (run["run"], run["state"]) == (RUN_ID, "COMPLETE")
     assert (run["parent_run"], run["parent_job"]) == (PARENT_RUN_ID, "airflow/shop.load")
+    _check_about(installation, status)
+
+
+def _check_about(installation: Installation, status: dict[str, Any]) -> None:
+    daily = _found(status["datasets"], DAILY)
+    assert daily["owner"] == "team:lake"  # no policy names one
+    assert daily["about"] == {"owners": ["team:lake"], "description": "Orders by day", "tags": ["pii"]}
+    assert _found(status["jobs"], "etl/orders_daily")["about"] == {
+        "owners": ["team:etl"],
+        "sql": "COPY orders TO 's3://lake' SECRET_ACCESS_KEY '***'",
+        "code": "https://git.example.com/etl/daily.sql",
+        "job_type": "SPARK JOB",
+        "engine": "Spark 3.5.1",
+    }
+    for chosen in (("--owner", "team:lake"), ("--tag", "pii")):
+        found = json.loads(installation.headwater("status", *chosen, "--output", "json"))
+        assert [_name(row) for row in found["datasets"]] == [DAILY]
+    drawn = installation.headwater("trace", DAILY)
+    assert "owner team:lake" in drawn
+    assert "code https://git.example.com/etl/daily.sql" in drawn
 
 
 def _check_alert(installation: Installation, dataset: tuple[str, str], age_s: int) -> None:

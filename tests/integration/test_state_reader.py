@@ -9,6 +9,7 @@ from tests.support.state_writer import StateWriter
 from headwater_processor.core.alerts import Machine, State, fingerprint, incident_id
 from headwater_processor.core.runs import Run
 from headwater_processor.state import (
+    About,
     AmbiguousNameError,
     LayoutError,
     NoStateError,
@@ -312,3 +313,25 @@ def test_alerts_that_fire_come_first_and_quiet_ones_not_at_all(writer: StateWrit
     assert (first.since_us, first.deadline_us, first.incident_id) == (T + 5, T, incident_id(stale, T))
     assert (second.state, second.subject, second.incident_id) == ("PENDING", Name("k8s", "loader"), "")
     assert reader.summary().alerts_firing == 1
+
+
+def test_what_producers_say_comes_with_each_node_and_owns_it_where_no_policy_does(
+    writer: StateWriter, reader: StateReader
+) -> None:
+    judged = JudgedRecord("FRESH", owner="team-x")
+    mart = writer.dataset(MART, asserted_us=T, record=DatasetRecord(T), judged=judged)
+    orders = writer.dataset(ORDERS, asserted_us=T, record=DatasetRecord(T))
+    writer.dataset(ORDERS_TABLE, asserted_us=T, record=DatasetRecord(T))
+    writer.said(mart, {"O": "team:a", "T": "pii\ntier=gold", "?": "of a newer version"})
+    writer.said(orders, {"O": "team:a\nteam:b", "D": ""})
+    writer.said(writer.job(LOADER, asserted_us=T), {"q": "select 1", "o": "team:etl"})
+    assert (reader.dataset(MART).owner, reader.dataset(MART).about) == (
+        "team-x",
+        About(owners=("team:a",), tags=("pii", "tier=gold")),
+    )
+    assert (reader.dataset(ORDERS).owner, reader.dataset(ORDERS).about.description) == ("team:a, team:b", "")
+    assert reader.dataset(ORDERS_TABLE).about == About()
+    job = reader.job(LOADER)
+    assert job is not None
+    assert (job.owner, job.about.sql) == ("team:etl", "select 1")
+    assert {d.name for d in reader.datasets(owner="team:a")} == {MART, ORDERS}

@@ -125,7 +125,8 @@ def test_what_a_worker_tells_agrees_with_what_was_sent(domain: Domain) -> None:
         scraped.wait(
             "the SLIs are counted",
             lambda: (
-                scraped.sum("headwater_unlinked_nodes", node="dataset", kind="read-never-written") == 1
+                scraped.sum("headwater_kind_datasets", kind="source") == 1
+                and scraped.sum("headwater_unlinked_nodes", node="dataset", kind="read-never-written") == 0
                 and scraped.sum("headwater_unlinked_nodes", node="job", kind="job-without-outputs") == 1
                 and scraped.sum("headwater_slo_datasets", tier="critical", state="fresh") == 1
                 and scraped.sum("headwater_state_entries", kind="edge") == 3

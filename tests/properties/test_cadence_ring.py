@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import random
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +40,28 @@ def test_merging_is_a_join(a: list[int], b: list[int], c: list[int]) -> None:
     assert cadence.merge(x, y) == cadence.merge(y, x)
     assert cadence.merge(cadence.merge(x, y), z) == cadence.merge(x, cadence.merge(y, z))
     assert cadence.merge(x, y) == ring_of(a + b)
+
+
+@given(st.lists(st.integers(0, cadence.SLOTS - 1), min_size=8, max_size=60, unique=True))
+def test_a_longer_history_never_makes_the_first_day_shorter_than_its_gaps_do(slots: list[int]) -> None:
+    learned, span = cadence.learned_max_age_us(ring_of(slots)), max(slots) - min(slots)
+    assert learned is not None
+    by_gaps = 3 * cadence._p95_by_time(cadence._gaps(sorted(slots), ())) * cadence.SLOT_US
+    assert learned == max(by_gaps, cadence.LEAST_AGE_US if span >= cadence.DAY_SLOTS else cadence.FIRST_DAY_US)
+
+
+@given(st.integers(60, 200), st.integers(1, 3), st.randoms(use_true_random=False))
+def test_what_rests_every_night_is_never_late_in_a_night(awake: int, every: int, chance: random.Random) -> None:
+    """Whatever its hours: written at random moments by day, for four days; each night ends before its deadline."""
+    days = [[day * 288 + slot for slot in sorted(chance.sample(range(awake), awake // every))] for day in range(1, 5)]
+    ring: bytes | None = None
+    for today, tomorrow in zip(days, [*days[1:], [6 * 288]], strict=True):
+        for slot in today:
+            ring = cadence.add(ring, slot)
+        allowed = cadence.learned_max_age_us(ring)
+        assert allowed is not None
+        if tomorrow != [6 * 288]:
+            assert (tomorrow[0] - today[-1]) * cadence.SLOT_US <= allowed
 
 
 @given(st.lists(st.integers(0, cadence.SLOTS - 1), min_size=8, max_size=60, unique=True), st.sets(SLOT, max_size=200))

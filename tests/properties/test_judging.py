@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater_processor.core.alerts import Machine
+from headwater_processor.core import cadence
+from headwater_processor.core.alerts import Finding, Machine
+from headwater_processor.core.desk import Judgement
 from headwater_processor.core.freshness import DatasetFacts, judge_freshness
-from headwater_processor.core.judge import EmitterFacts, Judgement, judge_dataset, judge_emitter
-from headwater_processor.core.judge_settings import JudgeSettings
-from headwater_processor.core.policies import PolicySet, compile_policies
+from headwater_processor.core.growth import Growing, Offender, Tally
+from headwater_processor.core.judge import EmitterFacts, judge_dataset, judge_emitter
+from headwater_processor.core.judge_settings import HOUR_US, JudgeSettings
+from headwater_processor.core.policies import NO_POLICIES, PolicySet, compile_policies
 from headwater_schemas.alerts import Alert, AlertState
 from headwater_schemas.deltas import FreshnessState, Status
 from headwater_schemas.events import Name
@@ -46,6 +50,61 @@ def test_no_dataset_is_without_data_unless_its_emitter_is_called_silent(
     told = judge_emitter(EmitterFacts("e", seen_us, datasets), rules, as_of, {}, SETTINGS).alerts
     states = [judge_freshness(d, rules.for_dataset(d.name), as_of, SETTINGS).state for d in datasets]
     assert told or FreshnessState.NO_DATA not in states
+
+
+SLOT_US = cadence.SLOT_US
+DAY = 288
+NIGHTLY = [DAY * day + slot for day in range(3) for slot in range(10)]
+
+
+@given(
+    st.lists(st.lists(st.integers(2 * DAY, 8 * DAY), min_size=1, max_size=4), min_size=1, max_size=3),
+    st.integers(2 * DAY, 9 * DAY),
+)
+def test_quiet_inputs_excuse_exactly_as_long_as_nothing_was_there_to_be_made_of(
+    written: list[list[int]], now_slot: int
+) -> None:
+    """Against the definition: due is the first slot of any input, past two that are let pass, plus the learned age."""
+    mart = DatasetFacts(
+        Name("n", "mart"),
+        last_write_us=NIGHTLY[-1] * SLOT_US,
+        cadence_slots=ring_of(NIGHTLY),
+        written_by=Name("j", "j"),
+    )
+    inputs = [
+        DatasetFacts(Name("n", str(at)), last_write_us=max(slots) * SLOT_US, cadence_slots=ring_of(slots))
+        for at, slots in enumerate(written)
+    ]
+    verdict = judge_freshness(mart, NO_POLICIES.for_dataset(mart.name), now_slot * SLOT_US, SETTINGS, inputs=inputs)
+    own_due_us = mart.last_write_us + verdict.max_age_us
+    fed = [slot for slots in written for slot in slots if slot >= NIGHTLY[-1] + 2]
+    due_us = max(own_due_us, min(fed) * SLOT_US + verdict.max_age_us) if fed else 1 << 62
+    assert (verdict.state is FreshnessState.LATE) == (now_slot * SLOT_US > due_us)
+    assert (verdict.finding is Finding.BREACHED) == (now_slot * SLOT_US > due_us)
+    if verdict.state is FreshnessState.IDLE and fed:
+        assert verdict.next_look_us == due_us + 1
+    elif verdict.state is FreshnessState.IDLE:
+        assert verdict.next_look_us > now_slot * SLOT_US
+
+
+@given(st.permutations(range(40)), st.integers(1, 20))
+def test_who_brings_names_is_the_same_in_whatever_order_they_are_found(order: list[int], least: int) -> None:
+    def growing(numbers: Iterable[int]) -> dict[Offender, tuple[Growing, ...]]:
+        tally = Tally(10 * HOUR_US)
+        for number in numbers:
+            who = Offender("emitter", Name("", "ab"[number % 2]))
+            tally.add("job", Name("n", f"x{number}"), "x*", (8 + number % 3 % 2) * HOUR_US, who)
+        return tally.growing(replace(SETTINGS, growth_names=least))
+
+    assert growing(order) == growing(range(40))
+
+
+def ring_of(slots: Iterable[int]) -> bytes:
+    ring: bytes | None = None
+    for slot in slots:
+        ring = cadence.add(ring, slot)
+    assert ring is not None
+    return ring
 
 
 @given(st.sets(TIMES, max_size=8), st.integers(1, 30), st.integers(0, 10), st.integers(0, 10))

@@ -14,7 +14,7 @@ from tests.support.services import RedisService
 
 from headwater_processor.core.lattice import ALIAS, DS, FR, JOB, NO_MIN, ONE, invert, merge
 
-SHAPES = {"ds": DS, "sv": ONE, "mv": ONE, "fr": FR, "job": JOB, "edge": ONE, "al": ALIAS}
+SHAPES = {"ds": DS, "sv": ONE, "mv": ONE, "fr": FR, "job": JOB, "edge": ONE, "al": ALIAS, "about": ONE}
 DOUBLES = st.sampled_from([NO_MIN, -1_740_787_200_000_000.0, -1.0, 0.0, 1.0, 1_740_787_200_000_000.0, 2.0**53 - 1])
 # Bytes on both sides of 0x80 and prefixes of each other: the order must be that of unsigned bytes.
 PAYLOADS = st.sampled_from(

@@ -17,7 +17,7 @@ from tests.support.small_worlds import histories
 
 from headwater_processor.core.runs import Run, status
 from headwater_processor.engine.images import parse_names, shard_key
-from headwater_processor.state.layout import DatasetRecord, dataset_ends, unpack_schema_version
+from headwater_processor.state.layout import DatasetRecord, dataset_ends, unpack_about, unpack_schema_version
 
 _serial = itertools.count()
 
@@ -119,12 +119,18 @@ def assert_same(exact: State, stored: State) -> None:
                 assert stored.alive[key] == exact.alive[key]
 
 
+def about_name(field: bytes) -> bytes:
+    """The name of the image that shows a fact: capitals are of datasets."""
+    return b"b" + (b"d" if field[12:].isupper() else b"j") + field[:12]
+
+
 def assert_everything_is_named(found: State) -> None:
     """Whoever publishes is told of everything that there is."""
     tables = found.tables
     wanted = {b"d" + key for key in (*tables["ds"], *tables["dz"], *tables["sv"])}
     wanted |= {b"f" + key for key in tables["fr"]} | {b"j" + key for key in tables["job"]}
     wanted |= {b"e" + key for key in tables["edge"]} | {b"a" + key for key in tables["al"]}
+    wanted |= {about_name(field) for field in tables["about"]}
     wanted |= {b"r" + key for key in found.runs}
     assert wanted <= found.named
 
@@ -176,17 +182,24 @@ def versions(tables: dict[str, dict[bytes, Any]]) -> dict[bytes, str]:
     return {key: unpack_schema_version(value) for key, value in tables["sv"].items()}
 
 
+def texts(tables: dict[str, dict[bytes, Any]]) -> dict[bytes, bytes]:
+    return {field: unpack_about(value)[2] for field, value in tables["about"].items()}
+
+
 def must_be_named(before: State, after: State) -> set[bytes]:
     """What an image shows otherwise than before, as names; edges that a removal took may be named by their dataset."""
     old, new = before.tables, after.tables
     wanted = set[bytes]()
     wanted |= {b"d" + key for key in changed(versions(old), versions(new))}
+    wanted |= {about_name(field) for field in changed(texts(old), texts(new))}
     for table, kind in (("ds", b"d"), ("mv", b"d"), ("fr", b"f"), ("job", b"j"), ("edge", b"e")):
         wanted |= {kind + key for key in changed(old[table], new[table])}
     for table, kind in (("dz", b"d"), ("jz", b"j"), ("ez", b"e")):
         wanted |= {kind + key for key in changed(to_the_minute(old[table]), to_the_minute(new[table]))}
     wanted |= {b"a" + key for key in changed(old["al"], new["al"]) if key not in old["al"]}
-    wanted |= {b"d" + key for key in datasets_present(before) ^ datasets_present(after)}
+    moved = datasets_present(before) ^ datasets_present(after)
+    wanted |= {b"d" + key for key in moved}
+    wanted |= {about_name(field) for field in new["about"] if field[:12] in moved}
     back = datasets_present(after) - datasets_present(before)  # the drain names their edges
     wanted |= {
         b"e" + key

@@ -23,7 +23,24 @@ from headwater_schemas.events import LineageEvent
 
 TOPIC: Final = "topic-id"
 MINUTE_US: Final = 60_000_000
-SHARED: Final = ("names", "ds", "dz", "sv", "mv", "fr", "job", "jz", "edge", "ez", "ax", "mz", "ex", "al", "gone")
+SHARED: Final = (
+    "names",
+    "ds",
+    "dz",
+    "sv",
+    "mv",
+    "fr",
+    "job",
+    "jz",
+    "edge",
+    "ez",
+    "ax",
+    "mz",
+    "ex",
+    "al",
+    "gone",
+    "about",
+)
 """Tables that are the same whatever the order, byte for byte."""
 
 

@@ -32,7 +32,7 @@ SDK = emitter_key("sdk")
 READS, WRITES = edge_key(b"r", IN, FLOW), edge_key(b"w", FLOW, OUT)
 PARTS: Final = (
     "names", "ds", "dz", "sv", "mv", "fr", "job", "jz", "edge", "ez", "ax", "mz", "ex", "al", "wp", "cad", "runs",
-    "ro_add", "ro_rem", "closed", "outbox", "gone",
+    "ro_add", "ro_rem", "closed", "outbox", "gone", "about",
 )  # fmt: skip
 
 
@@ -94,7 +94,7 @@ class Gathered:
     def call(self) -> dict[str, Any]:
         (blob,) = self.batch.blobs()
         parts = dict(zip(PARTS, unpack(blob), strict=True))
-        for name in ("names", "ds", "sv", "mv", "fr", "job", "edge", "al", "gone"):
+        for name in ("names", "ds", "sv", "mv", "fr", "job", "edge", "al", "gone", "about"):
             flat = parts[name]
             assert len(set(flat[::2])) == len(flat[::2]), f"{name} names something twice"
             parts[name] = dict(zip(flat[::2], flat[1::2], strict=True))

@@ -71,27 +71,32 @@ def cache_dir() -> Path:
 
 def kafka_jars() -> Path:
     """The folder with the jars of `kafka/pom.xml`, resolved at the first call. RuntimeError if that fails."""
-    digest = hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]
-    jars = cache_dir() / f"kafka-jars-{digest}"
+    return maven_jars(_POM, "kafka")
+
+
+def maven_jars(pom: Path, name: str) -> Path:
+    """The folder with the jars of a POM, resolved at the first call. RuntimeError, with what `name` is, if that fails."""
+    digest = hashlib.sha256(pom.read_bytes()).hexdigest()[:12]
+    jars = cache_dir() / f"{name}-jars-{digest}"
     jars.parent.mkdir(parents=True, exist_ok=True)
-    with (jars.parent / "kafka-jars.lock").open("w") as lock:
+    with (jars.parent / f"{name}-jars.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not jars.exists():
-            _resolve(jars)
+            _resolve(pom, name, jars)
     return jars
 
 
-def _resolve(jars: Path) -> None:
+def _resolve(pom: Path, name: str, jars: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
-        raise RuntimeError("the jars of Kafka are not in the cache and mvn is not on PATH")
+        raise RuntimeError(f"the jars of {name} are not in the cache and mvn is not on PATH")
     unfinished = jars.with_suffix(f".{os.getpid()}")
     command = [
         maven,
         "-q",
         "-B",
         "-f",
-        str(_POM),
+        str(pom),
         _COPY_JARS,
         "-DincludeScope=runtime",
         f"-DoutputDirectory={unfinished}",
@@ -99,7 +104,7 @@ def _resolve(jars: Path) -> None:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode != 0:
         shutil.rmtree(unfinished, ignore_errors=True)
-        raise RuntimeError(f"mvn could not resolve the jars of Kafka: {done.stdout.strip()[-500:]}")
+        raise RuntimeError(f"mvn could not resolve the jars of {name}: {done.stdout.strip()[-500:]}")
     unfinished.rename(jars)
 
 

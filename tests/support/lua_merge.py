@@ -13,8 +13,8 @@ _TABLES: Final = (
     "meta", "names", "ds", "dz", "sv", "mv", "fr", "wp", "cad", "job", "jz", "edge", "ez", "ax", "mz", "ex", "al", "run",
     "gone",
 )  # fmt: skip
-PLAN_PARTS: Final = 22
-_PLACES: Final = {"ds": 1, "sv": 3, "mv": 4, "fr": 5, "job": 6, "edge": 8, "al": 13, "run": 16}
+PLAN_PARTS: Final = 23
+_PLACES: Final = {"ds": 1, "sv": 3, "mv": 4, "fr": 5, "job": 6, "edge": 8, "al": 13, "run": 16, "about": 22}
 """Where a plan has the records of a table (from 0)."""
 FIELD: Final = bytes(range(28))
 
@@ -42,7 +42,16 @@ class LuaMerge:
         plan: list[Any] = [[] for _ in range(PLAN_PARTS)]
         plan[2] = plan[7] = plan[9] = plan[11] = []
         plan[_PLACES[table]] = part
-        keys = [key("f", 0), *map(key, _TABLES), key("rc", 0), key("sb", 0), key("asof"), key("o", 0), key("ro", 0)]
+        keys = [
+            key("f", 0),
+            *map(key, _TABLES),
+            key("rc", 0),
+            key("sb", 0),
+            key("asof"),
+            key("about"),
+            key("o", 0),
+            key("ro", 0),
+        ]
         args: list[Any] = [
             "1",
             "t",

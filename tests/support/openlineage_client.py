@@ -22,6 +22,7 @@ from openlineage.client.event_v2 import (
 )
 from openlineage.client.generated import (
     column_lineage_dataset,
+    documentation_dataset,
     error_message_run,
     input_statistics_input_dataset,
     job_type_job,
@@ -29,9 +30,15 @@ from openlineage.client.generated import (
     lineage,
     nominal_time_run,
     output_statistics_output_dataset,
+    ownership_dataset,
+    ownership_job,
     parent_run,
+    processing_engine_run,
     schema_dataset,
+    source_code_location_job,
+    sql_job,
     symlinks_dataset,
+    tags_dataset,
 )
 from openlineage.client.transport.file import FileConfig, FileTransport
 
@@ -91,6 +98,9 @@ def _pair(at: _At) -> list[RunEvent]:
         namespace="s3a://lake",
         name="/orders/daily",
         facets={
+            "ownership": ownership_dataset.OwnershipDatasetFacet([ownership_dataset.Owner("team:lake", "OWNER")]),
+            "documentation": documentation_dataset.DocumentationDatasetFacet("Orders by day"),
+            "tags": tags_dataset.TagsDatasetFacet([tags_dataset.TagsDatasetFacetFields("pii", "true", field="total")]),
             "symlinks": symlinks_dataset.SymlinksDatasetFacet(
                 identifiers=[symlinks_dataset.Identifier("hive://metastore:9083", "lake.orders_daily", "TABLE")]
             ),
@@ -114,9 +124,25 @@ def _pair(at: _At) -> list[RunEvent]:
     )
     run = _run(RUN_ID, nominalTime=nominal)
     job = _job("orders_daily", jobType=kind)
+    started = _job(
+        "orders_daily",
+        jobType=kind,
+        ownership=ownership_job.OwnershipJobFacet([ownership_job.Owner("team:etl")]),
+        sql=sql_job.SQLJobFacet("COPY orders TO 's3://lake' SECRET_ACCESS_KEY 's3cret'"),
+        sourceCodeLocation=source_code_location_job.SourceCodeLocationJobFacet(
+            "git", "https://git.example.com/etl/daily.sql"
+        ),
+    )
+    engine = processing_engine_run.ProcessingEngineRunFacet("3.5.1", "Spark")
     return [
         RunEvent(
-            eventType=RunState.START, eventTime=at(0), run=run, job=job, producer=PRODUCER, inputs=[orders], outputs=[]
+            eventType=RunState.START,
+            eventTime=at(0),
+            run=_run(RUN_ID, nominalTime=nominal, processing_engine=engine),
+            job=started,
+            producer=PRODUCER,
+            inputs=[orders],
+            outputs=[],
         ),
         RunEvent(
             eventType=RunState.COMPLETE,

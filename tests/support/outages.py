@@ -21,14 +21,14 @@ from headwater.transports.base import Encoded
 from headwater.transports.kafka import KafkaTransport
 from headwater.transports.spool import SpoolTransport
 
-_BACK_SOON = {"broker.heartbeat.interval.ms": "500", "broker.session.timeout.ms": "3000"}
+BACK_SOON = {"broker.heartbeat.interval.ms": "500", "broker.session.timeout.ms": "3000"}
 """A broker that was killed is taken back only when its last session is over."""
 
 
 def own_kafka() -> Iterator[KafkaService]:
     """A Kafka that a test may hurt, for a fixture; skips where there can be none."""
     try:
-        server = KafkaServer(_BACK_SOON)
+        server = KafkaServer(BACK_SOON)
         server.start()
     except RuntimeError as error:
         pytest.skip(f"needs a Kafka of its own: {error}")

@@ -16,7 +16,7 @@ from tests.support.kafka_server import KafkaServer
 from tests.support.processes import free_port, wait_until
 
 PASSWORD: Final = "canary-5e1f"  # noqa: S105 - every user's of a server that lives for a test
-USERS: Final = ("emitter", "worker", "reader", "admin", "nobody")
+USERS: Final = ("emitter", "worker", "reader", "discoverer", "admin", "nobody")
 _SCRAM: Final = (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512)
 _JAAS: Final = "org.apache.kafka.common.security"
 

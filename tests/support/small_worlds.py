@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
@@ -66,6 +68,24 @@ OUTPUTS = st.lists(
 EDGES = st.lists(st.builds(DirectEdge, st.sampled_from(DATASETS), st.sampled_from(DATASETS)), max_size=1).map(tuple)
 RUNTIMES = st.sampled_from([None, None, Runtime(pod="p1"), Runtime(pod="p2", node="n")])
 
+
+def facets(choose: Callable[[list[Any]], Any]) -> bytes | None:
+    """Facets of an event, mostly none: of its job, and of datasets that it may use or not. `choose` takes one of a list."""
+    owned = [{"owners": [{"name": "team:a"}]}, {"owners": [{"name": "team:b"}, {"name": "user:c"}]}, {"_deleted": True}]
+    versioned = [{"datasetVersion": "1"}, {"datasetVersion": "2"}, {"_deleted": True}]
+    if choose([True, True, False]):
+        return None
+    found = {
+        "job": {"ownership": choose(owned), "sql": {"query": choose(["select 1", "select 2"])}},
+        choose(["inputs", "outputs"]): [
+            {"namespace": name.namespace, "name": name.name, "facets": {"version": choose(versioned), **more}}
+            for name in choose([DATASETS[:1], DATASETS[:2], DATASETS[1:]])
+            for more in [choose([{}, {"ownership": choose(owned)}, {"unheard": {}}])]
+        ],
+    }
+    return json.dumps(found).encode()
+
+
 # What repeats from event to event: one history has few of these, so most events say a tail that was said before.
 TAILS = st.fixed_dictionaries(
     {
@@ -80,6 +100,7 @@ TAILS = st.fixed_dictionaries(
         "parent_job": st.sampled_from([None, None, JOBS[0], NO_JOB]),
         "runtime": RUNTIMES,
         "error": st.sampled_from([None, None, "lost connection"]),
+        "facets": st.randoms(use_true_random=False).map(lambda rng: facets(rng.choice)),
     }
 )
 # How far an event is ahead of the broker's clock: most arrive a second later, some come from the future.

@@ -15,6 +15,7 @@ from headwater_processor.state.layout import (
     JobRecord,
     JudgedRecord,
     Keys,
+    pack_about,
     pack_name,
     pack_schema_version,
     pack_successor,
@@ -81,6 +82,11 @@ class StateWriter:
         if judged:
             self._redis.hset(self._keys.part("st", shard_of(key, SHARDS)), b"d" + key, judged.pack())
         return key
+
+    def said(self, node: bytes, facts: dict[str, str]) -> None:
+        """What producers say of a node, by the letter of each fact."""
+        for tag, text in facts.items():
+            self._put("about", node + tag.encode(), pack_about(1, bytes(16), text.encode()))
 
     def job(self, name: Name, *, asserted_us: int, record: JobRecord | None = None) -> bytes:
         """A job. Returns its key."""

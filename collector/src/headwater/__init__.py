@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         HeadwaterError,
         Unauthorized,
     )
+    from headwater.functions.decorator import function
     from headwater.jobs import current_run, default_emitter, job, set_default_emitter
     from headwater.origin import ParentRun
     from headwater.run import Run
@@ -72,6 +73,7 @@ _HOME: Final[dict[str, str]] = {
     "Unauthorized": "headwater.errors",
     "current_run": "headwater.jobs",
     "default_emitter": "headwater.jobs",
+    "function": "headwater.functions.decorator",
     "job": "headwater.jobs",
     "set_default_emitter": "headwater.jobs",
 }
@@ -102,6 +104,7 @@ __all__ = [
     "Unauthorized",
     "current_run",
     "default_emitter",
+    "function",
     "job",
     "set_default_emitter",
 ]

@@ -25,6 +25,9 @@ first that works), `composite:kafka,http` (all of them); unset: the first of Kaf
 | `HEADWATER_DISABLED` | `true` switches lineage off, whatever else is set; so does `OPENLINEAGE_DISABLED=true` |
 | `HEADWATER_PARENT_ID`, `HEADWATER_ROOT_PARENT_ID` | the run that started this process: see `headwater.origin` |
 | `HEADWATER_PODINFO` | where the downward API's files are; `/etc/podinfo` if unset |
+| `HEADWATER_DOORS__ENVIRONMENT`, `…NAMESPACES`, `…FOLD`, `…FOLD_OFF`, `…KEEP`, `…JOIN_CLUSTERS` | what is done to names, as
+every door does it: see `headwater.doors` and `headwater config show --explain` |
+| `HEADWATER_REPORT` | where a command under `headwater emit run` may write what it read and wrote |
 
 An unknown `HEADWATER_` variable is an error that names its nearest relation; those of the worker and the command line
 (`OTHERS`) are left alone.
@@ -57,7 +60,12 @@ DEFAULT_HEARTBEAT_S: Final = 60.0
 """Most batch runs are over before the first."""
 DEFAULT_NAMESPACE: Final = "default"
 
-KNOWN: Final = frozenset(
+DOORS: Final = frozenset(
+    f"{PREFIX}DOORS__{name}" for name in ("ENVIRONMENT", "NAMESPACES", "FOLD", "FOLD_OFF", "KEEP", "JOIN_CLUSTERS")
+)
+"""What the SDK and the commands read alike."""
+
+KNOWN: Final = DOORS | frozenset(
     f"{PREFIX}{name}"
     for name in (
         "TRANSPORT",
@@ -74,6 +82,7 @@ KNOWN: Final = frozenset(
         "PARENT_ID",
         "ROOT_PARENT_ID",
         "PODINFO",
+        "REPORT",
         "HTTP_URL",
         "HTTP_TOKEN",
         "HTTP_GZIP",
@@ -114,6 +123,35 @@ _UNDERSCORED: Final = {"log.level": "log_level"}
 
 
 @dataclass(frozen=True, slots=True)
+class NameSettings:
+    """What is done to names, as text: `doors.*` of the commands. `fold` None: the default rules."""
+
+    environment: str = ""
+    namespaces: str = ""
+    fold: tuple[str, ...] | None = None
+    fold_off: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    join_clusters: bool = True
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> NameSettings:
+        """Read the variables. Raises ConfigError."""
+
+        def given(name: str) -> str:
+            return environ.get(f"{PREFIX}DOORS__{name}", "").strip()
+
+        fold = given("FOLD")
+        return cls(
+            environment=given("ENVIRONMENT"),
+            namespaces=given("NAMESPACES"),
+            fold=_items(fold) if fold else None,
+            fold_off=_items(given("FOLD_OFF")),
+            keep=_items(given("KEEP")),
+            join_clusters=_flag(given("JOIN_CLUSTERS") or "true", "DOORS__JOIN_CLUSTERS"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class EmitterConfig:
     """The emitter's settings. `kafka` holds librdkafka settings and may hold secrets, as `http_token` does: the repr
     shows neither. `transport` is the kind (one of `SINGLE`, `GROUPS`, or `none`), `parts` what a group is made of.
@@ -138,6 +176,7 @@ class EmitterConfig:
     console: str = "stderr"
     spool: str = ""
     spool_bytes: int = DEFAULT_SPOOL_BYTES
+    names: NameSettings = field(default_factory=NameSettings)
 
     def masked_kafka(self) -> dict[str, str]:
         """The librdkafka settings as they may be shown."""
@@ -193,6 +232,7 @@ class EmitterConfig:
             spool_bytes=_positive(
                 given("SPOOL_BYTES", str(DEFAULT_SPOOL_BYTES)), "SPOOL_BYTES", least=64 * 1024, most=2**40
             ),
+            names=NameSettings.from_env(environ),
         )
 
 
@@ -251,6 +291,10 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
         near = difflib.get_close_matches(key, KNOWN | FACTS, n=1, cutoff=0.6)
         remedy = f"did you mean {near[0]}?" if near else f"unset it; known are {', '.join(sorted(KNOWN))}"
         raise ConfigError(f"unknown setting {key}", remedy=remedy)
+
+
+def _items(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:

@@ -35,6 +35,7 @@ from headwater.validation import check
 from headwater_schemas.events import LineageEvent, Name, Runtime
 
 if TYPE_CHECKING:
+    from headwater.doors.rules import NameRules
     from headwater.run import Run
     from headwater.sender import Sender
 
@@ -59,12 +60,14 @@ class Emitter:
         capacity: events held while the transport is slow; beyond it `on_full` decides: `drop_newest`, `drop_oldest`.
         runtime: where the job lives; found out from the environment if not given.
         origin: parent run and trace of the runs; found out from the environment if not given.
-        identity: who speaks, stable over restarts and versions; `sdk:<namespace>/<job>` if not given.
+        identity: who speaks, stable over restarts and versions; if not given `sdk:<namespace>/<job>`, of the job given here, or of
+            each event.
         strict: raise `EventError` and `BufferFull` instead of only counting. For tests.
         clock_us: the time stamped on events that bring none.
         on_sigterm: `flush` delivers (or spools) before SIGTERM ends the process or reaches the job's own handler, see
             `headwater.endings`; `off` leaves SIGTERM alone.
         heartbeat_s: a run that says nothing for so long sends a heartbeat, if it has no interval of its own; 0: never.
+        rules: what is done to names (`headwater.doors.rules`); None: they go out as they are said.
 
     A forked child inherits the emitter: at its first `emit` there it begins anew, with an empty buffer, a thread and a
     transport of its own. What the parent had not sent yet is the parent's.
@@ -90,6 +93,7 @@ class Emitter:
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
         on_sigterm: str = "flush",
         heartbeat_s: float = DEFAULT_HEARTBEAT_S,
+        rules: NameRules | None = None,
     ) -> None:
         if on_sigterm not in ON_SIGTERM:
             raise ConfigError(f"on_sigterm={on_sigterm!r}", remedy=f"use one of {', '.join(ON_SIGTERM)}")
@@ -103,11 +107,13 @@ class Emitter:
             runtime, origin = runtime or Runtime(), origin or Origin()
         self._runtime = kubernetes.runtime_facts(os.environ) if runtime is None else runtime
         self.origin = read_origin(os.environ) if origin is None else origin
-        self._identity = identity or _identity(self.job, self._runtime)
+        kept = self.job if self.job is None or rules is None else rules.job(self.job)
+        self._identity = identity or _identity(kept, self._runtime)
         self._strict = strict
         self.switched_off = transport is None
         self.clock_us = clock_us
         self.heartbeat_s = heartbeat_s
+        self.rules = rules
         self._new_buffer = functools.partial(Buffer[Item], capacity, drop_oldest=on_full == "drop_oldest")
         self._buffer = self._new_buffer()
         self._next_log_s = 0.0
@@ -154,8 +160,9 @@ class Emitter:
             "runtime": kubernetes.runtime_facts(environ, podinfo=podinfo),
             "origin": read_origin(environ),
         }
-        from headwater.transports.building import build
+        from headwater.transports.building import build, name_rules
 
+        settings["rules"] = name_rules(config.names)
         return cls(build(config), **(settings | options))
 
     def emit(self, event: LineageEvent) -> bool:
@@ -202,6 +209,11 @@ class Emitter:
         if name is None:
             raise ConfigError("the run has no job", remedy="give job=…, or set HEADWATER_JOB")
         return Run(self, name, **options)
+
+    @property
+    def runtime(self) -> Runtime:
+        """Where the job lives, as it is stamped on events."""
+        return self._runtime
 
     @property
     def strict(self) -> bool:
@@ -268,6 +280,7 @@ class Emitter:
             self._buffer,
             self._transport,
             stamp=(self._identity, PRODUCER, self._runtime),
+            rules=self.rules,
             close_by_s=lambda: self._close_by_s,
             complain=self._complain,
             forked=self._forked,
@@ -326,8 +339,7 @@ def _name(job: str | Name | None, namespace: str) -> Name | None:
 
 
 def _identity(job: Name | None, runtime: Runtime) -> str:
+    """Who speaks; "" where only each event says it. No host: those of pods and containers change with every start."""
     if job is not None:
         return f"sdk:{job}"
-    if runtime.function:
-        return f"sdk:function/{runtime.function}"
-    return f"sdk:{runtime.k8s_namespace or runtime.host or 'unknown'}"
+    return f"sdk:function/{runtime.function}" if runtime.function else ""

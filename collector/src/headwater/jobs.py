@@ -126,7 +126,7 @@ def job(
     Raises:
         ConfigError: what is decorated is no function, or a dataset is no pair of texts. Said when the module is loaded.
     """
-    sides = _datasets("reads", reads), _datasets("writes", writes)
+    sides = datasets("reads", reads), datasets("writes", writes)
     options = {"processing": processing, "backfill": backfill, "heartbeat_s": heartbeat_s}
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -290,7 +290,8 @@ class _Within:
         current.leave(self._token)
 
 
-def _datasets(role: str, given: Iterable[Dataset]) -> tuple[Name, ...]:
+def datasets(role: str, given: Iterable[Dataset]) -> tuple[Name, ...]:
+    """Datasets as a decorator is given them. Raises ConfigError for one that is no pair of texts."""
     return tuple(_dataset(role, dataset) for dataset in ([given] if isinstance(given, str | Name) else given))
 
 

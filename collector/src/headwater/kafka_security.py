@@ -65,8 +65,8 @@ def client_security(given: Mapping[str, str], name_of: Callable[[str], str]) -> 
             found.setdefault(own, found[short])
             del found[short]
     _check(found, name_of)
-    protocol = _protocol(found)
-    return {**found, "security.protocol": protocol} if protocol else found
+    told = protocol(found)
+    return {**found, "security.protocol": told} if told else found
 
 
 def read_secret(path: str, name: str) -> str:
@@ -92,7 +92,8 @@ def mechanism(found: Mapping[str, str]) -> str:
     return next((found[key].upper() for key in _MECHANISM if found.get(key)), "")
 
 
-def _protocol(found: Mapping[str, str]) -> str:
+def protocol(found: Mapping[str, str]) -> str:
+    """The security protocol that these settings, by librdkafka's names, ask for; empty for plain text."""
     said = found.get("security.protocol", "")
     if said:
         return said.upper().replace("-", "_")
@@ -102,7 +103,7 @@ def _protocol(found: Mapping[str, str]) -> str:
 
 
 def _check(found: Mapping[str, str], name_of: Callable[[str], str]) -> None:
-    protocol, how = _protocol(found), mechanism(found)
+    told, how = protocol(found), mechanism(found)
     if found.get("sasl.username") and not how:
         raise ConfigError(
             f"{name_of('sasl.username')} is set, and no mechanism",
@@ -112,9 +113,9 @@ def _check(found: Mapping[str, str], name_of: Callable[[str], str]) -> None:
         for key in ("sasl.username", "sasl.password"):
             if not found.get(key):
                 raise ConfigError(f"{how} needs {name_of(key)}", remedy=_give(key, name_of))
-    if how and not protocol.startswith("SASL"):
+    if how and not told.startswith("SASL"):
         raise ConfigError(
-            f"{name_of('sasl.mechanism')} has no effect with {name_of('security.protocol')} {protocol}",
+            f"{name_of('sasl.mechanism')} has no effect with {name_of('security.protocol')} {told}",
             remedy="set it to SASL_SSL (or SASL_PLAINTEXT), or leave it out",
         )
     for key in _FILES:

@@ -6,12 +6,13 @@ Nothing here waits or raises because of lineage: events go through `Emitter.emit
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -21,7 +22,7 @@ from headwater.errors import EventError
 from headwater.failures import failure_text
 from headwater.heartbeat import HEART
 from headwater.ledger import Ledger, Uses
-from headwater.masking import error_text
+from headwater.masking import error_text, mask
 from headwater.origin import NO_TRACE, ParentRun, active_trace, child_environment, parse_traceparent
 from headwater_schemas.events import (
     NIL_UUID,
@@ -65,6 +66,8 @@ class Run:
             OpenTelemetry span, else `TRACEPARENT`.
         heartbeat_s: a RUNNING event without measures is sent whenever the run has said nothing for so long; 0: never;
             if not given, as the emitter has it (`HEADWATER_HEARTBEAT_S`, a minute).
+        repeatable: the same run, by its `run_id`, may be done again from the start, as platforms do that call a function
+            at least once: ids of its events follow from the run's, so that what is told twice counts once.
 
     Raises:
         ConfigError: traceparent is none.
@@ -83,6 +86,7 @@ class Run:
         nominal_end_us: int = 0,
         traceparent: str = "",
         heartbeat_s: float | None = None,
+        repeatable: bool = False,
     ) -> None:
         self._emitter = emitter
         self.job = job
@@ -105,6 +109,9 @@ class Run:
         self._edges: dict[DirectEdge, None] = {}
         self._transactions: dict[str, None] = {}
         self._files: dict[str, None] = {}
+        self._at_end: list[Callable[[], object]] = []
+        self._repeatable = repeatable
+        self._facets: dict[str, Mapping[str, object]] = {}
 
     @property
     def ended(self) -> bool:
@@ -177,6 +184,17 @@ class Run:
                 self._files[file_id] = None
 
         self._note(note)
+
+    def facet(self, name: str, value: Mapping[str, object]) -> None:
+        """Attach a run facet of OpenLineage's, or one of your own: plain JSON, which Headwater keeps and does not read."""
+        self._note(lambda: self._facets.update({name: json.loads(mask(json.dumps(value)))}))
+
+    def at_end(self, last: Callable[[], object]) -> None:
+        """Have `last` called before the end is sent, by whoever ends the run: what it says of the run still counts.
+
+        For clients that know only then how far they came. What it raises is ignored.
+        """
+        self._at_end.append(last)
 
     def running(self) -> None:
         """Report a sign of life with what was measured since the last event."""
@@ -272,6 +290,9 @@ class Run:
     def _end(self, kind: EventType, error: BaseException | str | None) -> None:
         if os.getpid() != self._pid:
             return  # a child forked in the middle of the run leaves the block too; the run is its parent's
+        while self._at_end and not self._ended:
+            with contextlib.suppress(Exception):
+                self._at_end.pop()()
         told = None if error is None else failure_text(error)
         with self._lock:
             if self._ended:
@@ -307,7 +328,7 @@ class Run:
         inputs, outputs = uses
         self._emitter.emit(
             LineageEvent(
-                event_id=NIL_UUID,
+                event_id=self._event_id(kind),
                 event_time_us=0,
                 event_type=kind,
                 run_id=self.id.bytes,
@@ -329,8 +350,15 @@ class Run:
                 transaction_ids=tuple(self._transactions),
                 file_ids=tuple(self._files),
                 error=error,
+                facets=json.dumps({"run": self._facets}).encode() if self._facets else None,
             )
         )
+
+    def _event_id(self, kind: EventType) -> bytes:
+        """Nil, for a fresh one; of a run that may be repeated, the same for what is said once a run."""
+        if self._repeatable and kind is not EventType.RUNNING:
+            return uuid.uuid5(self.id, kind.value).bytes
+        return NIL_UUID
 
 
 def _use(
@@ -389,6 +417,12 @@ class SilentRun(Run):
         """Nothing."""
 
     def derives(self, *args: object, **kwargs: object) -> None:
+        """Nothing."""
+
+    def at_end(self, last: Callable[[], object]) -> None:
+        """Nothing."""
+
+    def facet(self, name: str, value: Mapping[str, object]) -> None:
         """Nothing."""
 
     def correlate(self, *args: object, **kwargs: object) -> None:

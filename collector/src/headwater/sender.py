@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from headwater.buffer import Buffer
+from headwater.doors.rules import NameRules
 from headwater.errors import DeliveryError, Dropped, EventError, Spooled
 from headwater.masking import error_text, mask
 from headwater.transports.base import Busy, Encoded, Forkable, Hurried, Transport
@@ -43,6 +44,7 @@ class Sender:
         stamp: emitter, producer and runtime for events that bring none.
         close_by_s: when everything has to be over, on the monotonic clock; infinite until close is called.
         complain: told the reason and the details of each loss; expected to keep its own pace.
+        rules: what is done to names; None: nothing.
         forked: the transport is the parent's; this process makes its own of it.
     """
 
@@ -54,6 +56,7 @@ class Sender:
         stamp: Stamp,
         close_by_s: Callable[[], float],
         complain: Callable[[str, str], None],
+        rules: NameRules | None = None,
         forked: bool = False,
     ) -> None:
         self._buffer = buffer
@@ -63,6 +66,7 @@ class Sender:
         self._hurry_from_s = float("inf")
         self._save = False
         self._stamp = stamp
+        self._rules = rules
         self._close_by_s = close_by_s
         self._complain = complain
 
@@ -156,7 +160,7 @@ class Sender:
         slice_began_s = time.perf_counter()
         for item in items:
             try:
-                encoded.append(encode(item, self._stamp))
+                encoded.append(encode(item, self._stamp, self._rules))
             except Exception as error:  # noqa: BLE001 - one event that cannot be written must not hold up the others
                 reason = error.reason if isinstance(error, EventError) else "invalid"
                 why = error_text(error)
@@ -179,8 +183,8 @@ class Sender:
         return self._close_by_s() - time.monotonic() - _CLOSE_RESERVE_S
 
 
-def encode(item: Item, stamp: Stamp) -> Encoded:
-    """Complete the event and write it.
+def encode(item: Item, stamp: Stamp, rules: NameRules | None = None) -> Encoded:
+    """Complete the event, give it the names that the rules have for it, and write it.
 
     Raises:
         EventError: its bytes are more than a record may hold.
@@ -191,12 +195,14 @@ def encode(item: Item, stamp: Stamp) -> Encoded:
         event,
         event_id=event.event_id if event.event_id != NIL_UUID else ids.new_event_id(),
         event_time_us=time_us,
-        emitter=event.emitter or emitter,
+        emitter=event.emitter or emitter or _speaker(event, runtime),
         producer=event.producer or producer,
         runtime=runtime if event.runtime is None else event.runtime,
         inputs=_without_credentials(event.inputs),
         outputs=_without_credentials(event.outputs),
     )
+    if rules is not None:
+        event = rules.apply(event)
     value = codec.encode_single_object(event)
     if len(value) > MAX_EVENT_BYTES:
         raise EventError(
@@ -205,6 +211,10 @@ def encode(item: Item, stamp: Stamp) -> Encoded:
             reason="too_large",
         )
     return Encoded(ids.partition_key(event), value, event)
+
+
+def _speaker(event: LineageEvent, runtime: Runtime) -> str:
+    return f"sdk:{event.job}" if event.job.name else f"sdk:{runtime.k8s_namespace or 'unknown'}"
 
 
 def _without_credentials(uses: tuple[DatasetUse, ...]) -> tuple[DatasetUse, ...]:

@@ -27,7 +27,7 @@ from prometheus_client.registry import Collector
 
 from headwater.runtime.metrics import Histogram, Spec, as_page
 from headwater_processor.core import plan
-from headwater_processor.core.unlinked import DATASET_KINDS, JOB_KINDS
+from headwater_processor.core.unlinked import DATASET_KINDS, JOB_KINDS, KINDS
 from headwater_processor.engine.census import EDGE_KINDS, STATES, TIERS
 from headwater_processor.metrics_catalogue import (
     BY_NAME,
@@ -189,7 +189,12 @@ def _publish(worker: Worker) -> Samples:
 def _domain(worker: Worker) -> Samples:
     census = worker.shards.census
     counted, figures = census.shards, census.figures
-    sizes: Samples = {"headwater_state_entries": [((kind,), count) for kind, count in census.sizes.items()]}
+    growth = worker.shards.growth
+    sizes: Samples = {
+        "headwater_state_entries": [((kind,), count) for kind, count in census.sizes.items()],
+        "headwater_new_names": [((node,), growth.new.get(node, 0)) for node in ("dataset", "job") if growth.counted],
+        "headwater_growth_left_out": _one(growth.left_out) if growth.counted else [],
+    }
     if not counted:
         return {"headwater_census_shards": _one(0), **sizes}
     inventories = sorted(
@@ -210,6 +215,7 @@ def _domain(worker: Worker) -> Samples:
         "headwater_duplicate_edges": _one(figures.duplicates),
         "headwater_judged_nodes": [((node,), figures.judged[node]) for node in ("dataset", "job")],
         "headwater_unlinked_nodes": [(key, figures.unlinked[key]) for key in kinds],
+        "headwater_kind_datasets": [((kind,), figures.kinds[kind]) for kind in KINDS],
         **sizes,
     }
 

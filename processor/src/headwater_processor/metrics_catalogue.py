@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from headwater.runtime.metrics import Spec
+from headwater_processor.core.unlinked import KINDS
 from headwater_processor.engine.census import AGES, EDGE_KINDS, SEVERITIES, STATES, TABLES, TIERS
 from headwater_processor.engine.stats import CALLS, DELAYS, RECORDS, SECONDS
 from headwater_processor.ports import Refusal
@@ -188,6 +189,16 @@ DOMAIN: Final[tuple[Spec, ...]] = (
          "Grows with the graph.", ("node",), "nodes", "2"),
     Spec("headwater_unlinked_nodes", "gauge", "Of these, those that hang loose, by kind.",
          "Their alerts (information) say which, and the likely name that was meant.", ("node", "kind"), "nodes", "5"),
+    Spec("headwater_kind_datasets", "gauge", "Datasets whose other side is rightly not known, by kind: source, leaf.",
+         "Sources that fall: somebody names them as output now. `headwater status --kind source` names them.", ("kind",),
+         "datasets", f"{len(KINDS)}"),
+    Spec("headwater_new_names", "gauge", "Nodes with dates, numbers or hashes in their names that were seen first in the last whole"
+         " hour. Only the owner of shard 0 tells.",
+         "Hundreds, hour by hour: `NodeGrowth` names the emitter; fold its names where they come in (doors.fold).", ("node",),
+         "", "2"),
+    Spec("headwater_growth_left_out", "gauge", "Of these and those of the hour before, names that were counted for nobody,"
+         " for there were too many forms.",
+         "Above 0: more than 10,000 pairs of emitter and form in two hours; what grows is among them."),
     Spec("headwater_state_entries", "gauge", "What the tables of the whole domain hold, removed ones too. Only the owner of shard 0"
          " tells.",
          "Nothing is ever dropped but runs: growth for days at an even rate is names with dates or hashes in them. run: open ones"

@@ -34,6 +34,8 @@ class Fence:
     buckets: tuple[str, ...]
     stopped: str
     pass_bad_until: int
+    again_until: int = -1
+    """Records before this offset were applied before, to a state that was set back since: images of it may have been published."""
 
 
 @dataclass(frozen=True, slots=True)

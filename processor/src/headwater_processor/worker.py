@@ -341,6 +341,16 @@ class Worker:
         if fence.stopped:
             return self._stop(partition, fence.stopped, known=True)
         self._held.discard(partition)
+        owned = self.engine.owned().get(partition)
+        reached = max(begin.committed, self._last_applied.get(partition, -1), owned.applied if owned else -1)
+        if reached > fence.next:
+            log.warning(
+                "partition %d: the state is at %d, %d was reached before: it was set back",
+                partition,
+                fence.next,
+                reached,
+            )
+            fence = replace(fence, again_until=reached)
 
         if not fence.buckets:
             return self._own(fence, session, Seen())

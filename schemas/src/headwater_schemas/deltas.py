@@ -25,6 +25,7 @@ class Aspect(enum.Enum):
     FRESHNESS = "FRESHNESS"
     STATUS = "STATUS"
     RUNS = "RUNS"
+    ABOUT = "ABOUT"
 
 
 class EdgeKind(enum.Enum):
@@ -74,7 +75,11 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What was judged: freshness, looseness, and by which policy. `deadline_us` 0: never breaches."""
+    """What was judged: freshness, looseness, and by which policy. `deadline_us` 0: never breaches.
+
+    `unlinked` is a loose end: something is missing. `kind` is what a dataset is whose other side is rightly not known:
+    `source` (nobody known writes it) or `leaf` (nobody known reads it). At most one of the two is there.
+    """
 
     state: FreshnessState = FreshnessState.UNKNOWN
     reason: str = ""
@@ -84,6 +89,7 @@ class Status:
     candidates: tuple[str, ...] = ()
     owner: str = ""
     policy_version: int = -1
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +127,5 @@ class GraphDelta:
     freshness: Freshness | None = None
     status: Status | None = None
     runs: Runs | None = None
+    about: str | None = None
+    """What producers say of a dataset or job, a JSON object (`headwater_processor.state.About`)."""

@@ -8,6 +8,7 @@ decided here. Constructors for producers follow the naming table of the OpenLine
 
 from __future__ import annotations
 
+import enum
 import re
 from functools import lru_cache
 from typing import Final
@@ -21,6 +22,9 @@ SCHEME_ALIASES: Final = {"postgresql": "postgres", "s3a": "s3", "s3n": "s3", "sq
 """Schemes that mean the same store; the value is the one that is kept."""
 
 DEFAULT_KAFKA_PORT: Final = "9092"
+
+KAFKA_CLUSTER: Final = "kafka-cluster://"
+"""Namespaces of Kafka clusters by their id. No job reads or writes under such a name: it only joins those of a topic."""
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.:-]*)://(.*)", re.DOTALL)
 _ENTRY_SCHEME: Final = re.compile(r"^(?:[A-Za-z][A-Za-z0-9_+.-]*://)+")
@@ -59,6 +63,45 @@ def canonical_dataset(namespace: str, name: str) -> Name:
     if scheme in _OBJECT_STORES:
         name = _strip_left(name, "/")
     return Name(f"{scheme}://{rest}", name)
+
+
+class Store(enum.Enum):
+    """What a dataset's store is for: who usually writes and reads it."""
+
+    DATABASE = "database"
+    """Applications write it, and query it."""
+    WAREHOUSE = "warehouse"
+    """People and reports query it."""
+    OBJECTS = "objects"
+    """Object stores and file systems: whoever has a file puts it there."""
+    SEARCH = "search"
+    """An index that is queried."""
+    LOG = "log"
+    """Topics, streams and queues: programs write them for other programs."""
+    OTHER = "other"
+
+
+_SCHEMES_OF: Final[dict[Store, str]] = {
+    Store.DATABASE: "cassandra cockroachdb cosmos azurecosmos couchbase crate db2 dynamodb informix mariadb mongodb mssql mysql"
+    " neo4j oceanbase oracle postgres redis spanner sqlite tidb vitess",
+    Store.WAREHOUSE: "athena awsathena bigquery clickhouse databricks delta dremio druid duckdb glue hive iceberg pinot presto"
+    " redshift snowflake synapse teradata trino unitycatalog vertica",
+    Store.OBJECTS: "abfs abfss dbfs file ftp gs hdfs minio oss s3 sftp wasb wasbs",
+    Store.SEARCH: "elasticsearch milvus opensearch pinecone qdrant solr weaviate",
+    Store.LOG: "activemq amqp eventhubs eventhub kafka kafka-cluster kinesis mqtt nats pravega pubsub pulsar rabbitmq redpanda sqs",
+}
+STORES: Final = {scheme: store for store, schemes in _SCHEMES_OF.items() for scheme in schemes.split()}
+"""The store of a namespace, by its scheme (or all of it, where it has none: `bigquery`, `file`)."""
+_ARN: Final = {"glue": Store.WAREHOUSE, "athena": Store.WAREHOUSE, "dynamodb": Store.DATABASE, "kinesis": Store.LOG}
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def store_of(namespace: str) -> Store:
+    """What kind of store a canonical namespace is; OTHER where its scheme does not say it."""
+    scheme, separator, _ = namespace.partition("://")
+    if not separator and namespace.startswith("arn:"):
+        return _ARN.get(namespace.split(":")[2] if namespace.count(":") > 1 else "", Store.OTHER)
+    return STORES.get(scheme.lower(), Store.OTHER)
 
 
 def _strip(text: str, also: str) -> str:
@@ -108,6 +151,11 @@ def _server(entry: str) -> str:
 def kafka_topic(bootstrap: str, topic: str) -> Name:
     """A topic, by the bootstrap servers of its cluster (`a:9092,b:9092`)."""
     return canonical_dataset(f"kafka://{bootstrap}", topic)
+
+
+def kafka_cluster_topic(cluster_id: str, topic: str) -> Name:
+    """A topic by the id of its cluster: one name, however the brokers are addressed."""
+    return Name(f"{KAFKA_CLUSTER}{cluster_id}", topic)
 
 
 def s3_object(bucket: str, key: str) -> Name:

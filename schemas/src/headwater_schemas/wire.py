@@ -54,7 +54,7 @@ def write_event(event: LineageEvent) -> bytes:
     return b"".join(
         (
             _fixed(event.event_id, 16),
-            _long(event.event_time_us),
+            long_bytes(event.event_time_us),
             _EVENT_TYPES[event.event_type._name_],
             _fixed(event.run_id, 16),
             _NO if event.parent_run_id is None else _YES + _fixed(event.parent_run_id, 16),
@@ -62,8 +62,8 @@ def write_event(event: LineageEvent) -> bytes:
             _NO if event.trace_id is None else _YES + _fixed(event.trace_id, 16),
             _NO if event.span_id is None else _YES + _fixed(event.span_id, 8),
             _measures(uses),
-            _long(event.nominal_start_us),
-            _long(event.nominal_end_us),
+            long_bytes(event.nominal_start_us),
+            long_bytes(event.nominal_end_us),
             _name(event.job),
             _PROCESSING[event.processing._name_],
             _BOOLEAN[event.restartable],
@@ -91,8 +91,8 @@ def _fixed(value: bytes, size: int) -> bytes:
     return value
 
 
-def _long(value: int) -> bytes:
-    """A zig-zag varint."""
+def long_bytes(value: int) -> bytes:
+    """A number as a zig-zag varint. Raises ValueError beyond 64 bits."""
     z = value << 1 ^ value >> 63
     if 0 <= z < 0x80:
         return _SMALL[z]
@@ -107,7 +107,7 @@ def _long(value: int) -> bytes:
 
 
 def _blob(value: bytes) -> bytes:
-    return _long(len(value)) + value
+    return long_bytes(len(value)) + value
 
 
 def _free_text(value: str) -> bytes:
@@ -125,25 +125,25 @@ def _name(name: Name) -> bytes:
 def _array(items: tuple[T, ...], write: Callable[[T], bytes]) -> bytes:
     if not items:
         return _NO
-    return b"".join((_long(len(items)), *map(write, items), _NO))
+    return b"".join((long_bytes(len(items)), *map(write, items), _NO))
 
 
 def _measures(uses: Iterable[DatasetUse]) -> bytes:
     found = [_measure(index, measure) for index, use in enumerate(uses) for measure in use.measures]
-    return b"".join((_long(len(found)), *found, _NO)) if found else _NO
+    return b"".join((long_bytes(len(found)), *found, _NO)) if found else _NO
 
 
 def _measure(index: int, measure: Measure) -> bytes:
     return b"".join(
         (
-            _long(index),
+            long_bytes(index),
             _int(measure.partition),
-            _long(measure.first_offset),
-            _long(measure.last_offset),
-            _long(measure.rows),
-            _long(measure.bytes),
-            _long(measure.lag),
-            _long(measure.data_through_us),
+            long_bytes(measure.first_offset),
+            long_bytes(measure.last_offset),
+            long_bytes(measure.rows),
+            long_bytes(measure.bytes),
+            long_bytes(measure.lag),
+            long_bytes(measure.data_through_us),
         )
     )
 
@@ -151,7 +151,7 @@ def _measure(index: int, measure: Measure) -> bytes:
 def _int(value: int) -> bytes:
     if not -(1 << 31) <= value < 1 << 31:
         raise ValueError(f"{value} needs more than 32 bits")
-    return _long(value)
+    return long_bytes(value)
 
 
 def _dataset(use: DatasetUse) -> bytes:

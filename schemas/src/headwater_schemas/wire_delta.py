@@ -28,8 +28,8 @@ from headwater_schemas.wire import (
     _free_text,
     _indexes,
     _int,
-    _long,
     _text,
+    long_bytes,
 )
 
 _ENTITIES: Final = _indexes(Entity)
@@ -42,8 +42,8 @@ KINDS: Final = {(e.name, a.name): _ENTITIES[e.name] + _ASPECTS[a.name] for e in 
 EDGES: Final = _EDGES
 NOWHERE: Final = _NO + _NO
 """The names of an image that goes nowhere: two empty texts."""
-PLAIN: Final = _NO * 4
-"""An image that has no core, freshness, status or runs."""
+PLAIN: Final = _NO * 5
+"""An image that has no core, freshness, status, runs or about."""
 
 
 def write_delta(delta: GraphDelta) -> bytes:
@@ -64,7 +64,8 @@ def write_delta(delta: GraphDelta) -> bytes:
         (_NO if delta.dataset is None else _YES + _core(delta.dataset))
         + (_NO if delta.freshness is None else _YES + _freshness(delta.freshness))
         + (_NO if delta.status is None else _YES + _status(delta.status))
-        + (_NO if delta.runs is None else _YES + _runs(delta.runs)),
+        + (_NO if delta.runs is None else _YES + _runs(delta.runs))
+        + (_NO if delta.about is None else _YES + _free_text(delta.about)),
     )
 
 
@@ -84,21 +85,21 @@ def write_image(
     body: bytes,
 ) -> bytes:
     """A datum from parts, for those who have them at hand as bytes: `key` is an encoded text, names are two each, `kind` is
-    of KINDS, `edge` of EDGES, `body` the four aspects (PLAIN, or `core_body` and its like)."""
+    of KINDS, `edge` of EDGES, `body` the five aspects (PLAIN, or `core_body` and its like)."""
     return b"".join(
         (
             key,
-            _long(version),
+            long_bytes(version),
             kind,
             _BOOLEAN[1] if present else _NO,
-            _long(as_of_us),
+            long_bytes(as_of_us),
             _NO if event_id is None else _YES + _fixed(event_id, 16),
             _NO if run_id is None else _YES + _fixed(run_id, 16),
             name,
             to_name,
             edge,
-            _long(first_seen_us),
-            _long(last_seen_us),
+            long_bytes(first_seen_us),
+            long_bytes(last_seen_us),
             body,
         )
     )
@@ -111,33 +112,38 @@ def free_text(text: str) -> bytes:
 
 def core_body(times: tuple[int, int, int, int], touched_by: bytes, schema_version: str, renamed_to: bytes) -> bytes:
     """The aspects of an image of a dataset's core; times as in `DatasetCore`, names as encoded texts."""
-    return b"".join((_YES, *map(_long, times), touched_by, _text(schema_version), renamed_to, _NO * 3))
+    return b"".join((_YES, *map(long_bytes, times), touched_by, _text(schema_version), renamed_to, _NO * 4))
 
 
 def freshness_body(times: tuple[int, int, int, int], written_by: bytes) -> bytes:
     """The aspects of an image of a dataset's freshness; times as in `Freshness`, the name as an encoded text."""
-    return b"".join((_NO, _YES, *map(_long, times), written_by, _NO * 2))
+    return b"".join((_NO, _YES, *map(long_bytes, times), written_by, _NO * 3))
 
 
 def status_body(status: Status) -> bytes:
     """The aspects of an image of a status."""
-    return _NO * 2 + _YES + _status(status) + _NO
+    return _NO * 2 + _YES + _status(status) + _NO * 2
 
 
 def runs_body(runs: Runs) -> bytes:
     """The aspects of an image of a job's runs."""
-    return _NO * 3 + _YES + _runs(runs)
+    return _NO * 3 + _YES + _runs(runs) + _NO
+
+
+def about_body(about: str) -> bytes:
+    """The aspects of an image of what is said about a node."""
+    return _NO * 4 + _YES + _free_text(about)
 
 
 def _core(core: DatasetCore) -> bytes:
     times = (core.first_read_us, core.first_written_us, core.retracted_at_us, core.truncated_at_us)
     texts = (core.first_touched_by, core.schema_version, core.renamed_to)
-    return b"".join((*map(_long, times), *map(_text, texts)))
+    return b"".join((*map(long_bytes, times), *map(_text, texts)))
 
 
 def _freshness(fresh: Freshness) -> bytes:
     times = (fresh.last_write_us, fresh.data_through_us, fresh.last_failure_us, fresh.idle_through_us)
-    return b"".join((*map(_long, times), _text(fresh.written_by)))
+    return b"".join((*map(long_bytes, times), _text(fresh.written_by)))
 
 
 def _status(status: Status) -> bytes:
@@ -145,12 +151,13 @@ def _status(status: Status) -> bytes:
         (
             _STATES[status.state._name_],
             _free_text(status.reason),
-            _long(status.since_us),
-            _long(status.deadline_us),
+            long_bytes(status.since_us),
+            long_bytes(status.deadline_us),
             _text(status.unlinked),
             _array(status.candidates, _free_text),
             _text(status.owner),
-            _long(status.policy_version),
+            long_bytes(status.policy_version),
+            _text(status.kind),
         )
     )
 
@@ -162,7 +169,7 @@ def _runs(runs: Runs) -> bytes:
             _free_text(runs.last),
             _text(runs.last_state),
             _free_text(runs.last_ok),
-            _long(runs.last_ok_at_us),
+            long_bytes(runs.last_ok_at_us),
             _blob(runs.history),
         )
     )

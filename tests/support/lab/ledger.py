@@ -36,7 +36,7 @@ from tests.support.oracle.topics import Message, read_topic
 from tests.support.processes import wait_until
 
 SIZES: Final = MappingProxyType(
-    {b"d": 12, b"f": 12, b"j": 12, b"e": 25, b"a": 24, b"r": 28, b"n": 12, b"s": 13, b"m": 12},
+    {b"d": 12, b"f": 12, b"j": 12, b"e": 25, b"a": 24, b"r": 28, b"n": 12, b"s": 13, b"b": 13, b"m": 12},
 )
 """Bytes behind the letter of a name: SEMANTICS.md, section 4."""
 SILENT: Final = frozenset((b"n", b"m"))
@@ -229,7 +229,9 @@ def answers(image: Mapping[str, Any]) -> list[bytes]:
     if image["entity"] == "ALIAS":
         return [b"a" + _key(b"d", name) + _key(b"d", to)]
     kind = _ENTITIES[image["entity"]]
-    before = {"CORE": kind, "FRESHNESS": b"f", "RUNS": b"r", "STATUS": b"s" + kind}[image["aspect"]]
+    before = {"CORE": kind, "FRESHNESS": b"f", "RUNS": b"r", "STATUS": b"s" + kind, "ABOUT": b"b" + kind}[
+        image["aspect"]
+    ]
     return [before + _key(kind, name)]
 
 
@@ -285,7 +287,13 @@ class Excuses:
             table, member = self._place(name)
             pipe.hexists(self._key(table), member)
         there = pipe.execute()
-        return {name for name, shown in zip(names, there, strict=True) if name in waiting or not shown}
+        fields: list[Any] = self.client.hkeys(self._key("about"))  # of a node each fact has its own
+        described = {field[:12] for field in fields}
+        return {
+            name
+            for name, shown in zip(names, there, strict=True)
+            if name in waiting or not (name[2:] in described if name[:1] == b"b" else shown)
+        }
 
     def _waiting(self) -> set[bytes]:
         boxes: list[Any] = [self.client.lrange(self._key(f"o:{shard}"), 0, -1) for shard in range(SHARDS)]
@@ -294,7 +302,7 @@ class Excuses:
     def _place(self, name: bytes) -> tuple[str, bytes]:
         if name[:1] == b"s":
             return f"st:{name[2] % SHARDS}", name[1:]
-        return TABLES[name[:1]], name[1:]
+        return TABLES.get(name[:1], "about"), name[1:]
 
     def _key(self, table: str) -> str:
         return f"{{hw:{self.domain}}}:{table}"

@@ -18,6 +18,7 @@ _CALLBACKS: Final[dict[bytes, Callable[[Any], Any]]] = {
     b"HGETALL": _pairs,
     b"HSCAN": lambda answer: (int(answer[0]), _pairs(answer[1])),
     b"SMEMBERS": set,
+    b"ZSCAN": lambda answer: (int(answer[0]), [(member, float(score)) for member, score in _pairs(answer[1]).items()]),
     b"TIME": lambda answer: (int(answer[0]), int(answer[1])),
     b"ZMSCORE": lambda answer: [None if each is None else float(each) for each in answer],
     b"ZSCORE": lambda answer: None if answer is None else float(answer),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import redis
@@ -161,7 +162,7 @@ class MemoryPublisher:
 class Process:
     """One worker's process: what `Worker` puts together, without its threads and without Kafka."""
 
-    def __init__(self, world: World, number: int) -> None:
+    def __init__(self, world: World, number: int, settings: ShardSettings = SETTINGS) -> None:
         self.world = world
         self.number = number
         self.busy: set[str] = set()
@@ -181,8 +182,8 @@ class Process:
             on_named=lambda _behind: None,
         )  # fmt: skip
         shard_store = ShardStore(cast("redis.Redis", clients[2]), DOMAIN, SHARDS)
-        self.shards = Shards(shard_store, self.publisher, SETTINGS, on_crowded=lambda _crowded: None)
-        self.shards.drain._clock = self.shards._reader._clock = time.monotonic
+        self.shards = Shards(shard_store, self.publisher, settings, on_crowded=lambda _crowded: None)
+        self.shards.drain._clock = self.shards._reader._clock = self.shards.growth._clock = time.monotonic
         self.shards.use_policies(world.policies)
         self.believes: set[int] = set()
         """Partitions that the group gave it and, as far as it was told, did not take back."""
@@ -226,6 +227,7 @@ class Process:
         self.owner_store.open(PARTITIONS)
         fence = self.owner_store.acquire(partition, "topic-id", 0)
         assert fence.next <= len(self.world.log[partition]), "the state is ahead of the log"
+        fence = replace(fence, again_until=self.world.reached[partition])
 
         def load(planner: PartitionPlanner) -> None:
             self._load(planner, fence)

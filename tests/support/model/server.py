@@ -114,6 +114,9 @@ class MemoryRedis:
     def _hkeys(self, a: Sequence[bytes]) -> list[bytes]:
         return list(self.data.get(a[0], {}))
 
+    def _hlen(self, a: Sequence[bytes]) -> int:
+        return len(self.data.get(a[0], {}))
+
     def _hset(self, a: Sequence[bytes]) -> int:
         if len(a) < 3 or len(a) % 2 == 0:
             raise ResponseError("wrong number of arguments for 'hset'")
@@ -137,6 +140,10 @@ class MemoryRedis:
 
     def _hscan(self, a: Sequence[bytes]) -> list[Any]:
         return [b"0", self._hgetall(a)]
+
+    def _zscan(self, a: Sequence[bytes]) -> list[Any]:
+        table = self.data.get(a[0], Zset())
+        return [b"0", [part for member in table.ranked() for part in (member, _number(table[member]))]]
 
     def _zadd(self, a: Sequence[bytes]) -> int:
         at, flags = 1, set()
@@ -271,10 +278,12 @@ COMMANDS: Final = frozenset(
         "hmget",
         "hgetall",
         "hkeys",
+        "hlen",
         "hset",
         "hsetnx",
         "hdel",
         "hscan",
+        "zscan",
         "zadd",
         "zrem",
         "zscore",

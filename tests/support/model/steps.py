@@ -12,6 +12,7 @@ from tests.support.model.process import Step
 from tests.support.model.world import run
 
 INTERRUPTED: Final = 0.2
+SET_BACK: Final = 0.22
 
 
 class Case(NamedTuple):
@@ -35,7 +36,8 @@ def draw(seed: int) -> Case:
     count = rng.choice((20, 60, 150))
     steps: list[Step] = []
     while len(steps) < count:
-        steps += _interrupted(rng) if rng.random() < INTERRUPTED else [_step(rng)]
+        chance = rng.random()
+        steps += _interrupted(rng) if chance < INTERRUPTED else _set_back(rng) if chance < SET_BACK else [_step(rng)]
     return Case(tuple(steps), rng.randrange(2), rng.random() < 0.5)
 
 
@@ -59,6 +61,24 @@ def _interrupted(rng: random.Random) -> list[Step]:
         (("drain", worker), ("drain", worker), ("sweep", worker), ("poll", worker, rng.choice((3, 40))))
     )
     return [("arm", worker, rng.randint(1, rng.choice((6, 14, 40))), then), act]
+
+
+def _set_back(rng: random.Random) -> list[Step]:
+    """A failover that lost writes, between two steps of workers who are not told: what they remember is of the time before."""
+
+    def work() -> list[Step]:
+        worker = rng.randrange(2)
+        steps: list[Step] = [
+            ("say", rng.randrange(2), rng.randrange(256), rng.randint(1, 8)),
+            ("poll", worker, 8),
+            ("answer", worker),
+            rng.choice((("drain", worker), ("sweep", worker), ("clock", 1))),
+            ("drain", rng.randrange(2)),
+        ]
+        return steps[: rng.randint(2, 5)]
+
+    before, lost, after = ([step for _ in range(rng.randint(0, 3)) for step in work()] for _ in range(3))
+    return [*before, ("save",), *lost, ("back",), *after]
 
 
 def _step(rng: random.Random) -> Step:

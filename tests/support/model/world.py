@@ -49,6 +49,8 @@ class World:
         self.letters: dict[str, set[tuple[int, int]]] = {"dead": set(), "late": set()}
         self.policies: PolicySet = compile_policies(POLICIES[0], 1)
         self.rollbacks = 0
+        self.reached = [0] * PARTITIONS
+        """What was applied of each partition before the state was set back: the group's committed offsets tell of it."""
         self.steps = 0
         self._group = {partition: partition % WORKERS for partition in range(PARTITIONS)}
         self._depth = 0
@@ -144,6 +146,9 @@ class World:
         # Each take-over of a shard begins a second above the versions before; steps take no time, so a few of them run ahead of
         # the clock here. A real failover takes longer than that.
         self._clock(60)
+        for partition, reached in enumerate(self.reached):
+            applied = int(self.redis.call("HGET", self.key(f"f:{partition}"), "next") or 0)
+            self.reached[partition] = max(reached, applied)
         self.redis.restore(self._saved)
 
     def _flush(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+import orjson
 from tests.support.oracle.compare_letters import ImageDecoder
 from tests.support.oracle.diff import bounded
 from tests.support.oracle.elements import NO_KEY, Dataset
@@ -80,6 +81,7 @@ def compare_graph(
         *graph.datasets(deltas),
         *graph.freshness(deltas),
         *graph.rest(deltas),
+        *graph.about(deltas),
         *graph.unknown(deltas),
         *([] if rolled_back else History(model.state, graph.by_name).check(deltas)),
     ]
@@ -178,6 +180,20 @@ class ExpectedGraph:
         ends = {b"r": [key[1:13]], b"w": [key[13:]], b"d": [key[1:13], key[13:]]}[key[:1]]
         asserted = self.state.edges[key].asserted
         return all(self.state.datasets[end].present and asserted > self.state.datasets[end].retracted for end in ends)
+
+    def about(self, deltas: Deltas) -> list[str]:
+        """What is said of each node, as it was said last."""
+        lines = []
+        for node in sorted({at[:12] for at in self.state.about}):
+            entity = "DATASET" if node in self.state.datasets else "JOB"
+            identity = Identity(entity, "ABOUT", self.state.pair(node))
+            image, expected = deltas.newest.get(identity), self.state.about_image(node)
+            actual = None if image is None else orjson.loads(image["about"] or "null")
+            if actual != expected:
+                lines.append(f"graph, about: {identity} says {actual}, expected {expected}")
+            elif entity == "DATASET" and image is not None and image["present"] != self.state.datasets[node].present:
+                lines.append(f"graph, about: {identity} is published with present={image['present']}")
+        return bounded(lines)
 
     def unknown(self, deltas: Deltas) -> list[str]:
         """Images of what no event ever named."""

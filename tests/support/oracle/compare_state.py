@@ -67,6 +67,7 @@ def compare_state(view: View) -> list[str]:
         *_edges(view),
         *_emitters(view),
         *_aliases(view),
+        *_about(view),
         *_runs(view),
         *_run_lists(view),
         *_boxes(view),
@@ -261,6 +262,13 @@ def _aliases(view: View) -> list[str]:
     expected = {key: (float(asserted), 0.0) for key, asserted in view.model.state.aliases.items()}
     actual = {key: _record(value, 2)[0] for key, value in view.hash("al").items()}
     return diff("al", expected, actual, view.show_pair)
+
+
+def _about(view: View) -> list[str]:
+    actual = _lww(view.hash("about"))
+    return diff(
+        "about", view.model.state.about, actual, lambda field: f"{field[12:].decode()} of {view.show(field[:12])}"
+    )
 
 
 # --- runs --------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.support.oracle import about
 from tests.support.oracle.elements import (
     NO_KEY,
     Context,
@@ -11,6 +12,7 @@ from tests.support.oracle.elements import (
     Edge,
     Event,
     Job,
+    Pair,
     Rules,
     Run,
     entity_key,
@@ -36,6 +38,8 @@ class State:
         self.emits: set[bytes] = set()
         self.aliases: dict[bytes, int] = {}
         self.runs: dict[bytes, Run] = {}
+        self.about: dict[bytes, Pair] = {}
+        """Node key + byte of the fact to (c, event id + text)."""
 
     # --- names ---------------------------------------------------------------------------------------------------
 
@@ -94,6 +98,7 @@ class State:
         self._job(x)
         self._emitter(x)
         self._aliases(x)
+        self._about(x)
         proven = self._freshness(x)
         if x.run is not None and not undeduped:
             self._run(x, x.run, proven)
@@ -190,6 +195,21 @@ class State:
                 other = self.key(b"d", alias["namespace"], alias["name"])
                 pair = min(key, other) + max(key, other)
                 self.aliases[pair] = max(self.aliases.get(pair, 0), x.c)
+
+    def _about(self, x: Context) -> None:
+        used = {*x.inputs, *x.outputs}
+        facets = x.event["facets"]
+        for field, text in about.said(facets, x.job, used, self._key_unnamed):
+            self.about[field] = max(self.about.get(field, (0, b"")), (x.c, x.event_id + text))
+
+    def _key_unnamed(self, namespace: str, name: str) -> bytes:
+        """The key of a dataset that facets speak of: that alone makes it none that is known."""
+        return entity_key(entity_name(b"d", *self._canonical(namespace, name)))
+
+    def about_image(self, node: bytes) -> dict[str, object] | None:
+        """What the image of a node says; None if nobody ever said anything."""
+        known = {field[12:]: said[1][16:] for field, said in self.about.items() if field[:12] == node}
+        return about.image(known) if known else None
 
     # --- freshness -----------------------------------------------------------------------------------------------
 

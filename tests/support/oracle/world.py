@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tests.support.oracle.about import facets_of
 from tests.support.oracle.contract import encode_tail
 
 KINDS: Final = ("batch", "batch", "batch", "stream", "stream", "cdc_source", "cdc_sink", "scheduled")
@@ -130,6 +131,9 @@ class World:
             fields["inputs"] = [self._use(number, variant) for number in job.inputs]
         if shape in ("full", "out"):
             fields["outputs"] = [self._use(number, variant) for number in job.outputs]
+        if job.number % 4 == 1:
+            named = [(side, each) for side in ("inputs", "outputs") for each in fields.get(side, [])]
+            fields["facets"] = facets_of(job.number, variant, named)
         if variant == 3:
             fields |= {"transaction_ids": ["tx-1", "tx-2"], "file_ids": ["f"], "facets": b'{"big": true}'}
         return fields

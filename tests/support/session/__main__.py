@@ -27,7 +27,10 @@ ROOT: Final = Path(__file__).resolve().parents[3]
 UNDERSTOOD: Final = frozenset((0, 1, 3, 4))
 """A hint may find nothing; that it is no command, or a wrong one, or a bug, is what must not be."""
 LINE_WITHIN_S: Final = 60
-STAYS: Final = re.compile(r"^headwater(?: -\S+)* (?:demo|up|top|worker(?! resume| --check)|bench|status .*--watch)")
+STAYS: Final = re.compile(
+    r"^headwater(?: -\S+)* (?:demo|up|top|worker(?! resume| --check)|bench|status .*--watch|bridge|cdc|discover|k8s-watch"
+    r"|gateway(?! token)|connect(?!.* --no-wait))"
+)
 """Commands that go on until they are told to stop: whether they are understood is asked with --help."""
 
 

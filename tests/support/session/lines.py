@@ -97,6 +97,15 @@ LINES: Final[tuple[Line, ...]] = (
     Line("headwater doctor --output json | python3 -m json.tool > doctor.json"),
     Line("headwater doctor --redis redis://127.0.0.1:1/0", 3, ("127.0.0.1:1",)),
     Line("headwater doctor --timeout 0", 2),
+    # what others have to be told
+    Line("headwater connect debezium --no-wait", 0, ("openlineage.integration.enabled", "headwater cdc")),
+    Line("headwater connect job --no-wait --output json | python3 -m json.tool > connect.json"),
+    Line("headwater connect function --platform aws --via http --no-wait", 0, ("HEADWATER_HTTP_URL",)),
+    Line("headwater connect airflow --no-wait --gateway lineage.acme", 2, ("--gateway",)),
+    Line("headwater connect job --wait soon", 2, ("15m",)),
+    Line("headwater connect debezum", 2, ("debezium",)),
+    Line("headwater connect job --job shop/nobody --wait 2s", 4, ("No event of shop/nobody",)),
+    Line("headwater connect job --kafka 127.0.0.1:1", 3, ("127.0.0.1:1",)),
     # what one says
     Line("headwater emit --job shop/nightly --reads s3://lake raw/orders --writes s3://lake daily/orders --rows 90"),
     Line("headwater emit --openlineage events.jsonl", 0, ("1",)),
@@ -106,6 +115,25 @@ LINES: Final[tuple[Line, ...]] = (
     Line("headwater emit", 2, ("--openlineage",)),
     Line("headwater emit --job nightly --writes s3://lake x", 2, ("namespace/name",)),
     Line("headwater emit --job a/b --writes s3://lake x --kafka 127.0.0.1:1", 3, ("127.0.0.1:1",)),
+    Line("headwater emit run --job shop/load --writes s3://lake daily/loaded -- sh -c 'exit 7'", 7),
+    Line("headwater emit run --job shop/load -- no-such-command", 127, ("no-such-command",)),
+    Line("headwater emit run", 2, ("COMMAND",)),
+    # the doors
+    Line("timeout --preserve-status --signal INT 5 headwater gateway --port 0", 0, ("/api/v1/lineage",)),
+    Line("headwater gateway --port 99999", 2, ("gateway.port",)),
+    Line("headwater gateway --tokens nowhere.yaml --port 0", 2, ("nowhere.yaml",)),
+    Line("headwater gateway token --name airflow --namespace 'shop-*'", 0, ("sha256",)),
+    Line("headwater gateway token --name airflow --scope everything", 2, ("lineage:write",)),
+    Line("timeout --preserve-status --signal INT 6 headwater bridge", 0, ("lineage.openlineage",)),
+    Line("headwater bridge --kafka 127.0.0.1:1", 3, ("127.0.0.1:1",)),
+    Line(
+        "headwater cdc --topic headwater-demo.public.reviews --once --dry-run | python3 -m json.tool --json-lines > cdc.json"
+    ),
+    Line("headwater cdc --topic headwater-demo.public.reviews --once", 0, ("shop.public.reviews",)),
+    Line("headwater cdc --connect http://127.0.0.1:1 --once", 3, ("127.0.0.1:1",)),
+    Line("headwater cdc --topic x --source shop", 2, ("PREFIX=",)),
+    Line("headwater cdc", 2, ("--connect",)),
+    Line("headwater k8s-watch --kubeconfig nowhere.yaml", 2, ("nowhere.yaml",)),
     Line("headwater policy validate policies.yaml"),
     Line("headwater policy apply policies.yaml"),
     Line("headwater policy validate wrong-policies.yaml", 4, ("did you mean 'owner'?",)),
@@ -115,6 +143,11 @@ LINES: Final[tuple[Line, ...]] = (
     Line("headwater policy test 's3://lake daily/orders' --file policies.yaml --offline --output json > /dev/null"),
     Line("headwater policy test s3://lake/daily/orders --file wrong-policies.yaml", 4, ("did you mean 'owner'?",)),
     Line("headwater policy test", 2, ("DATASET",)),
+    # what Kafka itself knows
+    Line("headwater discover --once", 2, ("cannot list consumer groups",)),
+    Line("headwater discover --once --kafka 127.0.0.1:1", 3, ("127.0.0.1:1",)),
+    Line("headwater discover --orphans", 2, ("--once",)),
+    Line("headwater discover --once --set discover.window=1", 2, ("discover.window",)),
     # how it is set up
     Line("headwater init project --yes", 0, ("headwater.toml",)),
     Line("headwater init project --yes", 2, ("headwater.toml",)),

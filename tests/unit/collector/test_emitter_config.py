@@ -9,6 +9,7 @@ import pytest
 from headwater import ConfigError, Emitter, Name
 from headwater.config import EmitterConfig
 from headwater.eventjson import from_json
+from headwater.transports.building import name_rules
 
 
 @pytest.mark.parametrize(
@@ -139,3 +140,26 @@ def test_an_address_that_is_none_is_a_config_error(url: str) -> None:
     with pytest.raises(ConfigError, match="lineage events") as caught:
         Emitter.from_env({"HEADWATER_HTTP_URL": url})
     assert "pw" not in str(caught.value)
+
+
+def test_rules_for_names_are_read_as_the_commands_read_them() -> None:
+    names = EmitterConfig.from_env(
+        {
+            "HEADWATER_DOORS__ENVIRONMENT": "staging",
+            "HEADWATER_DOORS__NAMESPACES": "a://b=c://d",
+            "HEADWATER_DOORS__FOLD": "date, time",
+            "HEADWATER_DOORS__KEEP": "s3://lake/census_*",
+            "HEADWATER_DOORS__JOIN_CLUSTERS": "false",
+        }
+    ).names
+    rules = name_rules(names)
+    assert rules.dataset(Name("a://b", "x_20261126")) == Name("c://d", "x_{date}")
+    assert rules.dataset(Name("s3://lake", "census_20200401")) == Name("s3://lake", "census_20200401")
+    assert rules.job(Name("shop", "load")) == Name("staging+shop", "load")
+    assert rules.book is None
+
+
+@pytest.mark.parametrize(("variable", "value"), [("FOLD", "dates"), ("NAMESPACES", "x"), ("ENVIRONMENT", "A!")])
+def test_rules_for_names_that_cannot_be_are_errors_of_the_settings(variable: str, value: str) -> None:
+    with pytest.raises(ConfigError):
+        name_rules(EmitterConfig.from_env({f"HEADWATER_DOORS__{variable}": value}).names)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headwater import DatasetUse, DirectEdge, EventError, EventType, Lifecycle, LineageEvent, Measure, Name, Runtime
 from headwater.eventjson import from_json, to_json
 from headwater.masking import bounded, mask
+from headwater_schemas import masking
 
 FULL = LineageEvent(
     event_id=bytes(range(16)),
@@ -82,6 +85,19 @@ def test_masking_hostile_text_takes_time_in_proportion_to_its_length() -> None:
     for word in ("token", "a://", "a://u:", "password=", "Bearer ", '"'):
         mask(word * 10_000 + "@=:")
     assert time.perf_counter() - began_s < 5.0
+
+
+PIECES = st.sampled_from(
+    ["password", "PASSWD", "pwd", "ſecret", "toKen", "apı_key", "acceſſ-key", "prıvate_key", "credentıals", "IDENTIFIED by",
+     "ıdentified by", "sasl.jaas.config", "db.", "_x", "=", ": ", " ", "'", '"', "s3cret", "incident", "select"]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES, max_size=8).map("".join))
+def test_looking_for_signs_first_overlooks_nothing(text: str) -> None:
+    assert masking.mask_assignments(text) == masking._ASSIGNMENT.sub(r"\g<key>\g<between>***", text)
+    whole = masking._SQL_SECRET.sub(r"\g<key>\g<between>'***'", masking.mask_assignments(text))
+    assert mask(text) == whole
 
 
 def test_what_is_cut_is_said() -> None:

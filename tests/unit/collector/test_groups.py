@@ -125,6 +125,7 @@ def test_a_way_too_far_behind_loses_events_and_they_are_counted(monkeypatch: pyt
     _emit(emitter, 0, 100)
     wait_until(lambda: len(good.arrived) == 100, within_s=30, what="the good way")
     emitter.close(1.0)
+    wait_until(lambda: not emitter.stats().pending, within_s=30, what="what waits for the other way is given up")
     stats = emitter.stats()
     assert stats.transport["behind_away"] == 36
     assert (stats.delivered, stats.failed, stats.pending) == (0, 100, 0)

@@ -267,6 +267,8 @@ def test_facets_are_kept_sorted_masked_and_bounded() -> None:
             "openlineage:github.com/apache/airflow/providers-openlineage/etl",
         ),
         ("my-library", "openlineage:my-library/etl"),
+        ("my-library/1.4.2", "openlineage:my-library/etl"),
+        ("acme etl-2.0.1-SNAPSHOT", "openlineage:acme etl/etl"),
         ("", "openlineage:dbt/etl"),
         ("http://[broken", "openlineage:dbt/etl"),
     ],
@@ -296,3 +298,55 @@ def test_documents_are_read_from_lines_arrays_and_whole_files(tmp_path: Path) ->
 def test_a_file_that_cannot_be_read_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere"):
         list(iter_documents(tmp_path / "nowhere.json"))
+
+
+def test_secrets_leave_names_sql_and_configurations_before_anything_is_kept() -> None:
+    given = document(
+        job={
+            "namespace": "spark?password=s3cret1",
+            "name": "load jdbc:postgresql://u:s3cret2@db/shop",
+            "facets": {"sql": {"query": "CREATE USER x WITH PASSWORD 's3cret3'; ALTER USER y IDENTIFIED BY 's3cret4'"}},
+        },
+        inputs=[{"namespace": "redshift://u:s3cret5@cluster:5439", "name": "jdbc://u:s3cret6@db/shop.orders"}],
+        outputs=[{"namespace": "abfss://container@account.dfs.core.windows.net", "name": "a/b"}],
+    )
+    given["run"]["facets"] = {
+        "debezium_config": {"configs": ["database.password=s3cret7"]},
+        "spark": {"api_key": "s3cret8"},
+    }
+    event = converted(given)
+    assert b"s3cret" not in encode_single_object(event)
+    assert (
+        event.outputs[0].namespace == "abfss://container@account.dfs.core.windows.net"
+    )  # no user stands before this @
+
+
+def test_what_statistics_and_parents_say_beside_our_fields_is_kept() -> None:
+    written = {
+        "namespace": "s3://lake",
+        "name": "d",
+        "outputFacets": {"outputStatistics": {"rowCount": 5, "fileCount": 2}},
+    }
+    given = document(outputs=[written])
+    parent = {"run": {"runId": RUN_ID}, "job": {"namespace": "a", "name": "dag"}}
+    given["run"]["facets"] = {"parent": parent}
+    kept = orjson.loads(converted(given).facets or b"{}")
+    assert kept == {
+        "outputs": [
+            {"namespace": "s3://lake", "name": "d", "facets": {"outputStatistics": {"rowCount": 5, "fileCount": 2}}}
+        ]
+    }
+    given["run"]["facets"] = {
+        "parent": {**parent, "root": {"job": {"namespace": "a", "name": "r", "facets": {"tags": {}}}}}
+    }
+    assert "parent" in orjson.loads(converted(given).facets or b"{}")["run"]
+
+
+def test_what_others_keep_until_told_otherwise_is_said_to_be_deleted() -> None:
+    gone = {"owners": [{"name": "me"}], "_deleted": True}
+    job = {"namespace": "n", "name": "j", "facets": {"ownership": gone, "custom": gone}}
+    event = converted(document(job=job, outputs=[{"namespace": "n", "name": "d", "facets": {"tags": gone}}]))
+    assert orjson.loads(event.facets or b"") == {
+        "job": {"ownership": {"_deleted": True}},
+        "outputs": [{"namespace": "n", "name": "d", "facets": {"tags": {"_deleted": True}}}],
+    }

@@ -32,6 +32,13 @@ def test_an_emitter_that_is_switched_off_loads_neither_kafka_nor_avro() -> None:
     assert {"confluent_kafka", "fastavro"} & set(_in_fresh_process(code).split()) == set()
 
 
+def test_importing_the_kafka_package_loads_no_client() -> None:
+    loaded = set(_in_fresh_process("import sys, headwater.kafka; print(*sys.modules)").split())
+    assert {"confluent_kafka", "aiokafka", "faust", "headwater.kafka.confluent"} & loaded == set()
+    loaded = set(_in_fresh_process("import sys; from headwater.kafka import Consumer; print(*sys.modules)").split())
+    assert {"aiokafka", "faust"} & loaded == set()
+
+
 def test_every_public_name_exists_and_they_are_sorted() -> None:
     assert headwater.__all__ == sorted(headwater.__all__)
     assert all(getattr(headwater, name) is not None for name in headwater.__all__)

@@ -188,3 +188,35 @@ def test_every_setting_is_explained() -> None:
 def test_what_is_out_of_bounds_is_refused(tmp_path: Path) -> None:
     for key, value in (("outbox_max", "999"), ("outbox_max", "1000001"), ("closed_runs_max", "999")):
         assert f"processor.{key}" in str(refused(tmp_path, {f"HEADWATER_PROCESSOR__{key.upper()}": value}))
+
+
+def test_rules_for_names_come_from_files_variables_and_flags(tmp_path: Path) -> None:
+    (tmp_path / "headwater.toml").write_text(
+        '[doors]\nfold_off = ["uuid"]\nkeep = ["s3://lake/census_*"]\n'
+        '[doors.namespaces]\n"kafka://b.kafka.svc:9092" = "kafka://shop"\n"airflow-*" = "airflow"\n'
+    )
+    found = loaded(tmp_path, {"HEADWATER_DOORS__ENVIRONMENT": "staging"})
+    doors = found.settings.doors
+    assert doors.namespaces == {"kafka://b.kafka.svc:9092": "kafka://shop", "airflow-*": "airflow"}
+    assert (doors.environment, doors.fold_off, doors.keep) == ("staging", ("uuid",), ("s3://lake/census_*",))
+    assert "uuid" not in doors.rules().folding.rules
+    shown = describe(found.settings)
+    assert shown["doors.namespaces"] == "kafka://b.kafka.svc:9092=kafka://shop airflow-*=airflow"
+    assert found.origins["doors.namespaces"].endswith("headwater.toml")
+    flags = loaded(tmp_path, doors__namespaces="a://b=c://d", doors__fold="date, time").settings.doors
+    assert (flags.namespaces, flags.fold) == ({"a://b": "c://d"}, ("date", "time"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"doors__fold": "dates"}, "did you mean date?"),
+        ({"doors__environment": "Staging"}, "use lower-case letters"),
+        ({"doors__namespaces": "nonsense"}, "write FROM=TO"),
+        ({"doors__namespaces": "a://b=c://d c://*=e://f"}, "let both give e://f"),
+    ],
+)
+def test_rules_for_names_that_cannot_be_are_refused_with_their_remedy(
+    tmp_path: Path, flags: dict[str, str], said: str
+) -> None:
+    assert said in str(refused(tmp_path, None, **flags))

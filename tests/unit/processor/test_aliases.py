@@ -11,17 +11,54 @@ from typing import Any
 
 import pytest
 
-from headwater_processor.core.aliases import THRESHOLD, Candidates, Role, similarity
+from headwater_processor.core.aliases import THRESHOLD, Candidates, Role, meant, similarity
 from headwater_schemas.events import Name
+from headwater_schemas.naming import Store, store_of
 
 LABELLED = json.loads((Path(__file__).parents[2] / "support" / "alias_pairs.json").read_text(encoding="utf-8"))
 KAFKA = "kafka://broker:9092"
 
 
+IN_STORES = [
+    pair
+    for part in ("same", "blind_same")
+    for pair in LABELLED[part]
+    if store_of(pair["name"][0]) in (Store.DATABASE, Store.WAREHOUSE, Store.OBJECTS)
+]
+
+
+@pytest.mark.parametrize("pair", IN_STORES, ids=lambda pair: f"{pair['why']}: {pair['name'][1]}")
+def test_a_name_that_was_meant_is_near_enough_to_call_a_source_mistyped(pair: dict[str, Any]) -> None:
+    assert meant(Name(*pair["name"]), Name(*pair["meant"]))
+
+
+def test_of_what_only_looks_alike_in_stores_two_of_33_would_be_called_so() -> None:
+    traps = [
+        (Name(*pair["name"]), Name(*pair["other"])) for part in ("traps", "blind_traps") for pair in LABELLED[part]
+    ]
+    in_stores = [(a, b) for a, b in traps if store_of(a.namespace) not in (Store.LOG, Store.OTHER, Store.SEARCH)]
+    assert len(IN_STORES) == 86
+    assert (len(in_stores), sum(meant(a, b) for a, b in in_stores)) == (33, 2)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("postgres://db:5432", "shop.public.orders"), ("postgres://dwh:5432", "shop.public.orders")),
+        (("postgres://db:5432", "shop_stg.orders"), ("postgres://db:5432", "shop_prod.orders")),
+        (("postgres://db:5432", "shop.public.orders"), ("kafka://b:9092", "shop.public.orders")),
+        (("postgres://db:5432", "shop.public.orders_1"), ("postgres://db:5432", "shop.public.orders_2")),
+    ],
+    ids=["another host", "another environment", "another platform", "another number"],
+)
+def test_a_copy_elsewhere_is_not_what_was_meant(one: tuple[str, str], other: tuple[str, str]) -> None:
+    assert not meant(Name(*one), Name(*other))
+
+
 @pytest.fixture(scope="module")
 def everything() -> Candidates:
-    meant = [Name(*pair["meant"]) for pair in LABELLED["same"]]
-    return Candidates([*meant, *(Name(*pair["other"]) for pair in LABELLED["traps"])])
+    right = [Name(*pair["meant"]) for pair in LABELLED["same"]]
+    return Candidates([*right, *(Name(*pair["other"]) for pair in LABELLED["traps"])])
 
 
 @pytest.mark.parametrize("pair", LABELLED["same"], ids=lambda pair: f"{pair['why']}: {pair['name'][1]}")

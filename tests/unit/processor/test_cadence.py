@@ -55,7 +55,25 @@ def test_an_even_cadence_allows_three_gaps() -> None:
 
 
 def test_at_least_a_quarter_of_an_hour_is_allowed() -> None:
-    assert cadence.learned_max_age_us(ring_of(list(range(1_000, 1_020)))) == 15 * MINUTE_US
+    assert cadence.learned_max_age_us(ring_of(list(range(1_000, 1_300)))) == 15 * MINUTE_US
+
+
+def test_of_what_is_known_for_less_than_a_day_a_day_is_allowed() -> None:
+    day_us = DAY_SLOTS * cadence.SLOT_US
+    assert cadence.learned_max_age_us(ring_of(list(range(1_000, 1_000 + DAY_SLOTS)))) == day_us
+    assert cadence.learned_max_age_us(ring_of(list(range(1_000, 1_001 + DAY_SLOTS)))) == 15 * MINUTE_US
+    sparse = ring_of([1_000 + 40 * n for n in range(8)])
+    assert cadence.learned_max_age_us(sparse) == day_us < 3 * 120 * cadence.SLOT_US
+
+
+def test_the_first_night_is_no_silence_and_the_second_is_known() -> None:
+    first_day = [5_000 + slot for slot in range(150)]  # from nine to half past nine at night
+    allowed = cadence.learned_max_age_us(ring_of(first_day))
+    assert allowed is not None
+    night = 100
+    assert allowed > night * cadence.SLOT_US
+    second_day = [*first_day, *(5_150 + night + slot for slot in range(192))]
+    assert cadence.learned_max_age_us(ring_of(second_day)) == 3 * (night + 1) * cadence.SLOT_US
 
 
 def test_a_job_that_writes_in_many_slots_every_night_is_nightly() -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from headwater.errors import BrokerUnavailable
-from headwater.runtime.models import RedisSettings, Settings
+from headwater.runtime.models import DoorsSettings, RedisSettings, Settings
 from headwater_processor.core import stops
 from headwater_processor.local.doctor.findings import Check, Finding, Level, Noting, findings
+from headwater_processor.local.doctor.of_names import of_names
 from headwater_processor.local.doctor.of_redis import of_clock, of_memory, of_server, production, redis_cli
 from headwater_processor.local.doctor.of_state import of_partitions
 from headwater_processor.local.doctor.topic_settings import Found, compare
@@ -32,7 +33,7 @@ def levels(found: Iterator[Finding] | list[Finding]) -> list[str]:
     return [one.level.value for one in found]
 
 
-def said(found: Iterator[Finding]) -> str:
+def said(found: Iterator[Finding] | list[Finding]) -> str:
     return "\n".join(f"{one.level.value} {one.text} {one.remedy}" for one in found)
 
 
@@ -177,3 +178,20 @@ def test_a_stopped_partition_comes_with_the_command_that_fits() -> None:
     assert "as-of of partition 2 is" in told
     assert levels(of_partitions([good], 100_000_000, 60_000_000)) == ["ok"]
     assert levels(of_partitions([good, PartitionState(3)], 100_000_000, 60_000_000)) == ["warn"]
+
+
+def test_the_rules_for_names_are_told_and_those_that_are_off() -> None:
+    usual = list(of_names(DoorsSettings()))
+    assert levels(usual) == ["ok", "ok", "ok"]
+    assert "fold partition, part_file, date" in said(usual)
+    given = DoorsSettings(environment="staging", fold_off=("uuid",), namespaces={"a://b": "c://d"}, join_clusters=False)
+    found = list(of_names(given))
+    assert levels(found) == ["ok", "warn", "ok", "ok", "warn"]
+    told = said(found)
+    for words in (
+        "do not fold uuid",
+        "namespace a://b is c://d",
+        "marked staging+",
+        "addresses of one Kafka are not joined",
+    ):
+        assert words in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -23,8 +24,10 @@ WRITTEN = DatasetFacts(Name("n", "orders"), first_seen_us=1, first_written_us=1,
 COVERED = replace(WRITTEN, emitter="connect", emitter_datasets=3, emitter_seen_us=T0)
 
 
-def judged(facts: DatasetFacts, as_of: AsOf, policy: Effective = HOURLY) -> Verdict:
-    return judge_freshness(facts, policy, as_of, SETTINGS)
+def judged(
+    facts: DatasetFacts, as_of: AsOf, policy: Effective = HOURLY, inputs: Sequence[DatasetFacts] | None = None
+) -> Verdict:
+    return judge_freshness(facts, policy, as_of, SETTINGS, inputs=inputs)
 
 
 def ring(count: int, step: int = 12, last_us: int = T0) -> bytes:
@@ -101,7 +104,7 @@ def test_without_a_policy_and_long_silent_there_is_too_little_to_learn_from() ->
 
 def test_a_learned_cadence_makes_tickets_even_for_what_is_critical() -> None:
     critical = Effective(criticality=Criticality.CRITICAL)
-    verdict = judged(replace(WRITTEN, cadence_slots=ring(10)), T0 + 3 * HOUR_US + 1, critical)
+    verdict = judged(replace(WRITTEN, cadence_slots=ring(30)), T0 + 3 * HOUR_US + 1, critical)
     assert (verdict.state, verdict.severity, verdict.learned) == (FreshnessState.LATE, Severity.TICKET, True)
     assert verdict.deadline_us == T0 + 3 * HOUR_US
 
@@ -148,6 +151,83 @@ def test_the_silence_of_a_whole_emitter_is_no_data_and_no_alert_of_the_dataset()
 
 def test_an_emitter_with_one_dataset_explains_nothing() -> None:
     assert judged(replace(COVERED, emitter_datasets=1), T0 + 2 * HOUR_US).state is FreshnessState.LATE
+
+
+def test_the_silence_of_a_connector_explains_the_one_dataset_that_it_has() -> None:
+    connector = replace(COVERED, emitter="cdc:shop", emitter_datasets=1)
+    verdict = judged(connector, T0 + 2 * HOUR_US)
+    assert verdict.state is FreshnessState.NO_DATA
+    assert "its emitter cdc:shop has said nothing since 2026-03-01 07:00:00 UTC, of this dataset" in verdict.reason
+
+
+LEARNED = replace(WRITTEN, cadence_slots=ring(30), written_by=Name("k8s", "job"))
+"""Three hours are allowed."""
+LATE_US = T0 + 4 * HOUR_US
+
+
+def source(last_us: int, name: str = "input") -> DatasetFacts:
+    return replace(LEARNED, name=Name("n", name), last_write_us=last_us, cadence_slots=ring(30, last_us=last_us))
+
+
+def test_what_no_known_job_writes_is_idle_when_it_is_quiet_unless_a_person_gave_an_age() -> None:
+    captured = replace(LEARNED, written_by=None, writer_known=False)
+    verdict = judged(captured, LATE_US, Effective())
+    assert (verdict.state, verdict.finding, verdict.deadline_us) == (FreshnessState.IDLE, Finding.OK, 0)
+    assert (
+        verdict.reason == "quiet: no job is known that writes it, and no write was seen since 2026-03-01 07:00:00 UTC"
+    )
+    assert judged(captured, LATE_US).state is FreshnessState.LATE
+
+
+def test_without_its_inputs_a_late_dataset_asks_for_them_only_if_its_age_was_learned() -> None:
+    assert judged(LEARNED, LATE_US, Effective()).wants_inputs
+    assert not judged(LEARNED, LATE_US, Effective(), []).wants_inputs
+    assert not judged(LEARNED, LATE_US).wants_inputs
+    assert not judged(LEARNED, T0 + HOUR_US, Effective()).wants_inputs
+
+
+def test_what_had_nothing_to_be_made_of_is_idle_and_looked_at_again() -> None:
+    verdict = judged(LEARNED, LATE_US, Effective(), [source(T0 - HOUR_US), source(T0 + 9 * MINUTE_US, "other")])
+    assert (verdict.state, verdict.finding) == (FreshnessState.IDLE, Finding.OK)
+    assert verdict.reason == "nothing was there to be made of: input (n) and other (n) were not written since"
+    assert verdict.next_look_us == LATE_US + 90 * MINUTE_US
+
+
+def test_what_came_later_has_the_learned_age_from_then_on() -> None:
+    fed_us = T0 + 2 * HOUR_US
+    inputs = [source(T0 - HOUR_US), source(fed_us, "other")]
+    waiting = judged(LEARNED, LATE_US, Effective(), inputs)
+    # Its ring has a slot every hour back from then on: the first one after the write counts.
+    first_us = T0 + HOUR_US
+    assert (waiting.state, waiting.next_look_us) == (FreshnessState.IDLE, first_us + 3 * HOUR_US + 1)
+    assert "something to be made of came only at 2026-03-01 08:00:00 UTC; last write" in waiting.reason
+    late = judged(LEARNED, first_us + 3 * HOUR_US + 1, Effective(), inputs)
+    assert (late.state, late.deadline_us) == (FreshnessState.LATE, first_us + 3 * HOUR_US)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        [],
+        [source(T0 - HOUR_US), DatasetFacts(Name("n", "only read"), first_read_us=1)],
+        [replace(source(T0 - HOUR_US), writer_known=False, emitter="cdc:shop")],
+    ],
+    ids=["nothing known", "no proof", "only the same emitter tells of the source"],
+)
+def test_inputs_that_tell_nothing_explain_nothing(inputs: list[DatasetFacts]) -> None:
+    told_by = replace(LEARNED, emitter="cdc:shop", emitter_datasets=2, emitter_seen_us=LATE_US)
+    assert judged(told_by, LATE_US, Effective(), inputs).state is FreshnessState.LATE
+
+
+def test_a_source_that_another_emitter_tells_of_explains() -> None:
+    told_by = replace(LEARNED, emitter="sdk:x", emitter_datasets=2, emitter_seen_us=LATE_US)
+    inputs = [replace(source(T0 - HOUR_US), writer_known=False, emitter="cdc:shop")]
+    assert judged(told_by, LATE_US, Effective(), inputs).state is FreshnessState.IDLE
+
+
+def test_the_silence_of_the_emitter_comes_before_quiet_inputs() -> None:
+    silent = replace(LEARNED, emitter="connect", emitter_datasets=3, emitter_seen_us=T0)
+    assert judged(silent, LATE_US, Effective(), [source(T0 - HOUR_US)]).state is FreshnessState.NO_DATA
 
 
 def test_a_nightly_job_that_failed_two_hours_ago_is_late_though_its_emitter_is_quiet() -> None:

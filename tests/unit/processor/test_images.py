@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from headwater_processor.core.about import DATASET_FACTS, JOB_FACTS
 from headwater_processor.engine.facts import classes_of
 from headwater_processor.engine.images import Facts, Painter, Wanted, judged, parse_names, shard_key, status_of
 from headwater_processor.engine.names import Named
@@ -16,6 +17,7 @@ from headwater_processor.state.layout import (
     FreshnessRecord,
     JobRecord,
     JudgedRecord,
+    pack_about,
     pack_schema_version,
     pack_successor,
 )
@@ -54,6 +56,7 @@ def painted(name: bytes, facts: Facts) -> GraphDelta:
 
 ALL_NAMES = [
     b"d" + IN, b"f" + IN, b"j" + JOB, b"e" + READS, b"a" + IN + OUT, b"r" + JOB + RUN, b"n" + IN, b"sd" + IN, b"m" + SDK,
+    b"bj" + JOB,
 ]  # fmt: skip
 
 
@@ -70,7 +73,7 @@ def test_what_a_newer_version_names_ends_the_entry() -> None:
     ("name", "key"),
     [
         (b"d" + IN, IN), (b"f" + IN, IN), (b"j" + JOB, JOB), (b"a" + IN + OUT, IN), (b"r" + JOB + RUN, JOB),
-        (b"n" + IN, IN), (b"sj" + JOB, JOB), (b"m" + SDK, SDK), (b"e" + READS, IN), (b"e" + WRITES, OUT),
+        (b"n" + IN, IN), (b"sj" + JOB, JOB), (b"bd" + IN, IN), (b"m" + SDK, SDK), (b"e" + READS, IN), (b"e" + WRITES, OUT),
         (b"e" + DERIVES, OUT),
     ],
 )  # fmt: skip
@@ -253,3 +256,43 @@ def test_a_long_chain_of_aliases_is_one_class() -> None:
 
 def test_without_aliases_there_are_no_classes() -> None:
     assert classes_of([]) == {}
+
+
+# --- what is said about them ----------------------------------------------------------------------------------------------
+
+
+def test_what_is_said_of_a_dataset_is_an_image_of_its_own() -> None:
+    facts = Facts(
+        dz={IN: T},
+        about={IN + b"O": pack_about(T, ID, b"team:a\nteam:b"), IN + b"V": pack_about(T + 1, RUN, b"7")},
+    )
+    delta = painted(b"bd" + IN, facts)
+    assert (delta.key, delta.aspect, delta.present) == ("DATASET|ABOUT|kafka://b1:9092|orders", Aspect.ABOUT, True)
+    assert delta.event_id == RUN
+    assert delta.about == '{"owners":["team:a","team:b"],"version":"7"}'
+
+
+def test_what_is_said_of_a_job_likewise() -> None:
+    delta = painted(b"bj" + JOB, Facts(about={JOB + b"q": pack_about(T, ID, b"select 1")}))
+    assert (delta.key, delta.entity, delta.present) == ("JOB|ABOUT|jobs|flow", Entity.JOB, True)
+    assert delta.about == '{"sql":"select 1"}'
+
+
+def test_what_was_taken_back_is_not_shown_any_more_and_its_image_says_so() -> None:
+    assert painted(b"bj" + JOB, Facts(about={JOB + b"q": pack_about(T, ID, b"")})).about == "{}"
+
+
+def test_of_a_dataset_that_was_dropped_the_image_is_no_longer_present() -> None:
+    record = DatasetRecord(T, T + 1, 0, T, T, ID, JOB)
+    facts = Facts(ds={IN: record.pack()}, dz={IN: T}, about={IN + b"O": pack_about(T, ID, b"team:a")})
+    assert painted(b"bd" + IN, facts).present is False
+
+
+def test_of_whom_nobody_says_anything_there_is_no_image() -> None:
+    assert image(b"bd" + IN, Facts(dz={IN: T})) is None
+
+
+def test_all_facts_of_a_node_are_read_with_whether_it_is_there() -> None:
+    commands = {command[1]: command[2:] for command in Wanted([b"bd" + IN, b"bj" + JOB]).commands(lambda table: table)}
+    assert commands["dz"] == (IN,)
+    assert set(commands["about"]) == {IN + tag for tag in DATASET_FACTS} | {JOB + tag for tag in JOB_FACTS}

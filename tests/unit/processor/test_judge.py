@@ -7,21 +7,21 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from headwater_processor.core import cadence
 from headwater_processor.core.alerts import Machine, State
 from headwater_processor.core.aliases import Candidates
+from headwater_processor.core.desk import CANDIDATES, DOWNSTREAM, Judgement
 from headwater_processor.core.freshness import DatasetFacts, merge_class
 from headwater_processor.core.judge import (
-    LOOK_FOR_CANDIDATES_US,
+    LOOK_AT_LOOSE_US,
+    LOOK_AT_SOURCES_US,
     EmitterFacts,
-    Judgement,
-    judge_blind,
     judge_dataset,
     judge_emitter,
     judge_job,
-    judge_partition,
     judge_run_lost,
-    watchdog,
 )
+from headwater_processor.core.judge_domain import judge_blind, judge_partition, watchdog
 from headwater_processor.core.judge_settings import DAY_US, HOUR_US, MINUTE_US, AsOf, JudgeSettings
 from headwater_processor.core.policies import PolicySet, compile_policies
 from headwater_processor.core.unlinked import JobFacts, OpenRun
@@ -177,7 +177,7 @@ def test_a_silent_emitter_has_one_alert_and_its_datasets_none() -> None:
     judgement = judge_emitter(emitter, policies, as_of_us, {}, SETTINGS)
     (alert,) = judgement.alerts
     assert (alert.kind, alert.severity, alert.deadline_us) == ("EmitterSilent", Severity.PAGE, T0 + HOUR_US)
-    assert alert.summary == "connect has said nothing for 2 h; 2 of what it covers is overdue."
+    assert alert.summary == "connect has said nothing for 2 h; 2 datasets are overdue for it."
     again = judge_emitter(replace(emitter, seen_us=as_of_us), policies, as_of_us + 1, dict(_alive(judgement)), SETTINGS)
     assert [alert.state for alert in again.alerts] == [AlertState.RESOLVED]
     assert again.next_look_us == as_of_us + 30 * MINUTE_US + 1
@@ -185,6 +185,62 @@ def test_a_silent_emitter_has_one_alert_and_its_datasets_none() -> None:
 
 def _alive(judgement: Judgement) -> list[tuple[str, Machine]]:
     return [(key, machine) for key, machine in judgement.machines.items() if machine]
+
+
+def hourly_ring(last_us: int, count: int = 30) -> bytes:
+    ring: bytes | None = None
+    for back in range(count):
+        ring = cadence.add(ring, cadence.slot_of(last_us) - 12 * back)
+    assert ring is not None
+    return ring
+
+
+NO_POLICIES = compile_policies([], 1)
+
+
+def captured(*names: str, seen_us: int = T0) -> list[DatasetFacts]:
+    """Topics of a connector, three hours allowed, as its emitter was heard last."""
+    return [
+        replace(
+            FACTS, name=Name(KAFKA, name), emitter="cdc:shop", emitter_seen_us=seen_us, emitter_datasets=len(names),
+            cadence_slots=hourly_ring(T0),
+        )
+        for name in names
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_a_connector_that_falls_silent_is_one_ticket_however_many_topics_it_has(count: int) -> None:
+    topics = captured(*(f"t{chr(97 + n)}" for n in range(count)))
+    as_of_us = T0 + 4 * HOUR_US
+    for one in topics:
+        watch = Watch().dataset(one, as_of_us, NO_POLICIES)
+        assert (watch.status.state, watch.alerts) == (FreshnessState.NO_DATA, [])
+    facts = EmitterFacts("cdc:shop", T0, tuple(topics))
+    first = judge_emitter(facts, NO_POLICIES, as_of_us, {}, SETTINGS)
+    assert first.wants == {DOWNSTREAM}
+    (alert,) = judge_emitter(facts, NO_POLICIES, as_of_us, {}, SETTINGS, downstream=3).alerts
+    assert (alert.kind, alert.severity, alert.name) == ("EmitterSilent", Severity.TICKET, "cdc:shop")
+    overdue = "1 dataset is" if count == 1 else "20 datasets are"
+    assert alert.summary == f"cdc:shop has said nothing for 4 h; {overdue} overdue for it; 3 more are made of it."
+    again = judge_emitter(facts, NO_POLICIES, as_of_us + 1, dict(_alive(first)), SETTINGS)
+    assert (again.wants, again.alerts) == (frozenset(), ())
+    assert again.next_look_us == as_of_us + 1 + SETTINGS.emitter_silent_us
+
+
+def test_a_topic_that_was_quiet_when_its_connector_came_back_has_its_age_anew() -> None:
+    (silent,) = captured("orders")
+    back_us = T0 + 10 * HOUR_US
+    watch = Watch().dataset(silent, T0 + 4 * HOUR_US, NO_POLICIES).dataset(silent, back_us, NO_POLICIES)
+    (heard,) = captured("orders", seen_us=back_us + MINUTE_US)
+    watch.dataset(heard, back_us + 2 * MINUTE_US, NO_POLICIES)
+    assert (watch.status.state, watch.alerts) == (FreshnessState.LATE, [])
+    written = replace(heard, last_write_us=back_us + HOUR_US, cadence_slots=hourly_ring(back_us + HOUR_US))
+    well = Watch(machines=dict(watch.machines)).dataset(written, back_us + 2 * HOUR_US, NO_POLICIES)
+    assert (well.status.state, well.machines) == (FreshnessState.FRESH, {})
+    (speaks,) = captured("orders", seen_us=back_us + 3 * HOUR_US)
+    watch.dataset(speaks, back_us + 3 * HOUR_US, NO_POLICIES)
+    assert watch.said() == [("DatasetStale", AlertState.FIRING)]
 
 
 def test_an_emitter_of_one_dataset_is_not_judged_without_a_policy_of_its_own() -> None:
@@ -210,10 +266,54 @@ def test_a_misspelt_topic_is_told_with_the_name_that_was_meant() -> None:
     assert not watch.status.candidates
 
 
+TABLE = DatasetFacts(
+    Name("postgres://db:5432", "shop.public.ordres"), first_seen_us=T0, first_read_us=T0, writer_known=False
+)
+MEANT = Name("postgres://db:5432", "shop.public.orders")
+
+
+def test_a_table_that_is_only_read_is_a_source_and_no_alert() -> None:
+    unlike = Candidates([Name("postgres://db:5432", "shop.public.customers")])
+    watch = Watch().dataset(TABLE, T0 + 2 * HOUR_US, candidates=unlike)
+    assert (watch.status.kind, watch.status.unlinked, watch.alerts) == ("source", "", [])
+    assert watch.next_look_us == T0 + 2 * HOUR_US + LOOK_AT_SOURCES_US
+
+
+def test_names_are_looked_for_only_when_the_grace_of_a_source_is_over() -> None:
+    early = judge_dataset(TABLE, POLICIES, T0 + 1, {}, SETTINGS)
+    assert (early.wants, early.next_look_us) == (frozenset(), T0 + HOUR_US + 1)
+    assert judge_dataset(TABLE, POLICIES, T0 + 2 * HOUR_US, {}, SETTINGS).wants == {CANDIDATES}
+    declared = compile_policies([Policy("source", "postgres://*", "*", source=True)], 1)
+    assert judge_dataset(TABLE, declared, T0 + 2 * HOUR_US, {}, SETTINGS).wants == frozenset()
+
+
+def test_a_table_whose_name_was_probably_mistyped_is_loose() -> None:
+    watch = Watch().dataset(TABLE, T0 + 2 * HOUR_US, candidates=Candidates([MEANT]))
+    assert (watch.status.kind, watch.status.unlinked) == ("", "read-never-written")
+    assert watch.status.candidates == (str(MEANT),)
+    assert watch.said() == [("ReadNeverWritten", AlertState.FIRING)]
+    watch.dataset(replace(TABLE, first_written_us=T0, writer_known=True), T0 + 3 * HOUR_US)
+    assert (watch.status.kind, watch.status.unlinked) == ("", "")
+    assert watch.said()[1:] == [("ReadNeverWritten", AlertState.RESOLVED)]
+
+
+def test_a_table_of_nearly_this_name_elsewhere_is_a_copy() -> None:
+    elsewhere = Candidates([Name("postgres://warehouse:5432", "shop.public.orders")])
+    assert Watch().dataset(TABLE, T0 + 2 * HOUR_US, candidates=elsewhere).status.kind == "source"
+
+
+def test_what_people_query_is_a_leaf_when_it_is_written_and_never_read() -> None:
+    mart = replace(FACTS, name=Name("snowflake://acme", "MARTS.CHURN"), first_read_us=0, first_written_us=T0)
+    watch = Watch().dataset(mart, T0 + 3 * DAY_US, NO_POLICIES, Candidates([Name("snowflake://acme", "MARTS.CHURNS")]))
+    assert (watch.status.kind, watch.status.unlinked, watch.alerts) == ("leaf", "", [])
+    topic = replace(mart, name=Name(KAFKA, "churn"))
+    assert Watch().dataset(topic, T0 + 3 * DAY_US, NO_POLICIES).said() == [("WrittenNeverRead", AlertState.FIRING)]
+
+
 def test_candidates_once_found_are_kept_and_missing_ones_are_looked_for_again() -> None:
     misspelt = DatasetFacts(Name(KAFKA, "ordres"), first_seen_us=T0, first_read_us=T0)
     watch = Watch().dataset(misspelt, T0 + 2 * HOUR_US, candidates=Candidates())
-    assert watch.next_look_us == T0 + 2 * HOUR_US + LOOK_FOR_CANDIDATES_US
+    assert watch.next_look_us == T0 + 2 * HOUR_US + LOOK_AT_LOOSE_US
     watch.dataset(misspelt, watch.next_look_us, candidates=Candidates([ORDERS]))
     assert watch.status.candidates == ("kafka://b:9092/orders",)
     watch.dataset(misspelt, T0 + 9 * HOUR_US, candidates=Candidates())
@@ -305,3 +405,37 @@ def test_a_reader_on_a_lagging_partition_may_yet_be_seen() -> None:
     as_of = {0: T0 + 2 * DAY_US, 1: T0}
     assert Watch().dataset(unread, as_of).status.unlinked == ""
     assert Watch().dataset(unread, T0 + 2 * DAY_US).status.unlinked == "written-never-read"
+
+
+# --- owners that producers state -------------------------------------------------------------------------------------
+
+
+STATED = replace(FACTS, stated_owner="team:stated")
+NOBODY_S = compile_policies([replace(POLICY, owner="")], 5)
+
+
+def test_an_alert_goes_to_the_stated_owner_where_no_policy_names_one() -> None:
+    watch = Watch().dataset(STATED, T0 + 3 * HOUR_US, NOBODY_S)
+    watch.dataset(STATED, T0 + 4 * HOUR_US, NOBODY_S)
+    assert {alert.owner for alert in watch.alerts} == {"team:stated"}
+
+
+def test_the_owner_of_a_policy_wins() -> None:
+    watch = Watch().dataset(STATED, T0 + 3 * HOUR_US).dataset(STATED, T0 + 4 * HOUR_US)
+    assert {alert.owner for alert in watch.alerts} == {"shop"}
+
+
+def test_loose_ends_and_lost_runs_go_to_the_stated_owner_too() -> None:
+    job = JobFacts(JOB, first_seen_us=1, first_input_us=1, stated_owner="team:stated")
+    loose = judge_job(job, NOBODY_S, T0, {}, SETTINGS)
+    lost = judge_run_lost(job, [OpenRun(bytes(16), 1, 1)], NOBODY_S, T0, {}, SETTINGS)
+    read = judge_dataset(replace(STATED, first_written_us=0, last_write_us=0), NOBODY_S, T0, {}, SETTINGS)
+    alerts = [alert for found in (loose, lost, read) for alert in found.alerts]
+    assert {alert.kind for alert in alerts} >= {"JobWithoutOutputs", "RunNeverEnded", "ReadNeverWritten"}
+    assert {alert.owner for alert in alerts} == {"team:stated"}
+
+
+def test_names_of_one_dataset_have_the_owner_of_the_one_that_has_some() -> None:
+    other = DatasetFacts(Name(KAFKA, "other"), stated_owner="team:other")
+    assert merge_class([FACTS, other]).stated_owner == "team:other"
+    assert merge_class([STATED, other]).stated_owner == "team:stated"

@@ -69,6 +69,7 @@ def worker(partitions: int = 1) -> Worker:
     shards.census.shards = (0, 1)
     shards.census.sizes = dict.fromkeys(TABLES, 1)
     shards.census.firing = {"page": 1, "ticket": 0, "info": 2}
+    shards.growth.new, shards.growth.counted = {"dataset": 3}, True
     return cast(
         "Worker",
         SimpleNamespace(

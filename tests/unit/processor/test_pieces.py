@@ -29,7 +29,9 @@ MANY = parts(
     ro_add=[part for s in range(4) for part in (s, pairs(9))],
     closed=[b"a", b"b"],
     outbox=[0, b"names"],
+    about=pairs(10),
 )
+GONE = PARTS.index("gone")
 
 
 def test_a_small_plan_is_one_call() -> None:
@@ -40,11 +42,11 @@ def test_a_small_plan_is_one_call() -> None:
 
 @pytest.mark.parametrize("gone", [[], [b"key", 5]])
 def test_the_calls_together_say_what_the_plan_says_in_its_order(gone: list[Any]) -> None:
-    plan = [*MANY[:-1], gone]
+    plan = [*MANY[:GONE], gone, *MANY[GONE + 1 :]]
     found = [unpack(blob) for blob in blobs(plan, PIECE)]
     for at in range(len(PARTS)):
         assert list(chain.from_iterable(piece[at] for piece in found)) == plan[at]
-    assert [piece[-1] for piece in found] == [[]] * (len(found) - 1) + [gone]
+    assert [piece[GONE] for piece in found] == [[]] * (len(found) - 1) + [gone]
 
 
 def test_no_call_is_heavier_than_it_may_be_but_the_last() -> None:
@@ -60,7 +62,7 @@ def test_no_call_is_heavier_than_it_may_be_but_the_last() -> None:
 
 
 def test_what_asks_for_images_and_what_removes_comes_last() -> None:
-    found = [unpack(blob) for blob in blobs([*MANY[:-1], [b"key", 5]], PIECE)]
+    found = [unpack(blob) for blob in blobs([*MANY[:GONE], [b"key", 5], *MANY[GONE + 1 :]], PIECE)]
     for name in ("outbox", "closed", "ds"):
         assert not any(piece[PARTS.index(name)] for piece in found[:-1])
 

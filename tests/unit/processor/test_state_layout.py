@@ -21,6 +21,8 @@ from headwater_processor.state.layout import (
     split_edge_key,
     unpack_name,
     unpack_partitions,
+    was_read,
+    was_written,
 )
 from headwater_processor.state.near import near_names
 from headwater_processor.state.runs import JobHistory, OffsetImage, RunImage, pack_history, run_image, unpack_history
@@ -65,8 +67,14 @@ def test_a_record_that_is_too_short_is_refused_by_name() -> None:
         DatasetRecord.unpack(b"abc")
 
 
+@pytest.mark.parametrize(("read_us", "written_us"), [(0, 0), (T, 0), (0, T), (T, T)])
+def test_which_halves_of_a_dataset_are_known_is_told_without_the_rest(read_us: int, written_us: int) -> None:
+    stored = DatasetRecord(T, first_read_us=read_us, first_written_us=written_us).pack()
+    assert (was_read(stored), was_written(stored)) == (bool(read_us), bool(written_us))
+
+
 def test_a_judgement_may_lack_what_came_later() -> None:
-    judged = JudgedRecord("LATE", "why", 1, 2, "read-never-written", 3, "me", ("x/y",), 9)
+    judged = JudgedRecord("LATE", "why", 1, 2, "read-never-written", 3, "me", ("x/y",), 9, "leaf")
     assert JudgedRecord.unpack(judged.pack()) == judged
     assert JudgedRecord.unpack(b"\x93\x03\xa0\x05") == JudgedRecord("STALE", "", 5)
 

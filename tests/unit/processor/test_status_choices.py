@@ -15,11 +15,12 @@ from headwater_processor.core.cadence import SLOT_US, add
 from headwater_processor.core.freshness import DatasetFacts, judge_freshness
 from headwater_processor.core.judge_settings import AsOf, JudgeSettings
 from headwater_processor.core.policies import Effective
-from headwater_processor.local import status_watch
+from headwater_processor.local import status_view, status_watch
 from headwater_processor.local.status_filters import ORDERS, Filters, in_order
 from headwater_processor.local.status_hints import Hint, unknown_hint
 from headwater_processor.local.status_view import StatusReport, as_lines, as_object, dataset_object, why
 from headwater_processor.local.status_watch import Watch, watch
+from headwater_processor.state.about import About
 from headwater_processor.state.loading import _NOT_JUDGED
 from headwater_processor.state.values import DatasetState, Summary
 from headwater_schemas.events import Name
@@ -115,6 +116,16 @@ def test_what_is_only_read_needs_a_writer_or_a_word_unless_it_has_one() -> None:
     assert declared is not None
     assert loose.next_step.startswith("let its writer emit")
     assert declared.next_step.startswith("nothing if a policy says source: true")
+    source = unknown_hint(dataset(state="UNKNOWN", reason=only_read, kind="source"))
+    assert source is not None
+    assert source.next_step.startswith("nothing: a source")
+
+
+@pytest.mark.parametrize("kind", ["source", "leaf"])
+def test_what_a_dataset_is_is_said_where_nothing_hangs_loose(kind: str) -> None:
+    found = dataset(kind=kind)
+    assert status_view.why(found).plain == f"a {kind}: nobody known {'writes' if kind == 'source' else 'reads'} it"
+    assert status_view.dataset_object(found)["kind"] == kind
 
 
 # --- filters --------------------------------------------------------------------------------------------------------
@@ -136,11 +147,13 @@ def test_what_is_only_read_needs_a_writer_or_a_word_unless_it_has_one() -> None:
         (Filters(tags=("finance", "hr")), True),
         (Filters(tags=("hr",)), False),
         (Filters(unlinked=True), False),
+        (Filters(kinds=("leaf", "source")), True),
+        (Filters(kinds=("source",)), False),
         (Filters(written=frozenset()), False),
     ],
 )
 def test_a_dataset_passes_if_every_filter_has_a_value_for_it(filters: Filters, passes: bool) -> None:
-    assert filters.pass_(dataset(owner="me"), lambda _name: ("finance",)) is passes
+    assert filters.pass_(dataset(owner="me", kind="leaf"), lambda _name: ("finance",)) is passes
 
 
 def test_tags_are_only_looked_up_where_they_are_asked_for() -> None:
@@ -243,3 +256,22 @@ def test_a_terminal_is_redrawn_on_its_other_screen_and_keeps_the_last_answer(mon
     assert "FRESH" in other_screen
     assert "\x1b[2J" not in other_screen.partition("FRESH")[2]  # nothing is wiped between two looks: that would flicker
     assert after.split()[-1].endswith("STALE")
+
+
+# --- what producers say -----------------------------------------------------------------------------------------------
+
+
+def test_filters_find_owners_and_tags_by_policy_and_as_producers_state_them() -> None:
+    said = dataset(owner="shop", about=About(owners=("team:a", "team:b"), tags=("pii",)))
+    for owner, wanted in (("shop", True), ("team:b", True), ("team:a, team:b", False), ("team", False)):
+        assert Filters(owners=(owner,)).pass_(said, lambda _: ()) is wanted
+    for tag, wanted in (("pii", True), ("gold", True), ("raw", False)):
+        assert Filters(tags=(tag,)).pass_(said, lambda _: ("gold",)) is wanted
+
+
+def test_a_dataset_s_document_has_what_is_said_of_it_and_nothing_of_what_is_not() -> None:
+    assert dataset_object(dataset(about=About(tags=("pii",), version="7")))["about"] == {
+        "tags": ["pii"],
+        "version": "7",
+    }
+    assert dataset_object(dataset())["about"] == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -167,3 +168,45 @@ def test_a_record_that_names_thousands_looks_them_up_in_a_set() -> None:
     assert isinstance(found.read, frozenset)
     assert isinstance(found.written, frozenset)
     assert len(found.read) == len(found.written) == 3_000
+
+
+# --- what is said about them ------------------------------------------------------------------------------------------
+
+
+def owned(name: Name, owner: str) -> dict[str, Any]:
+    return {"namespace": name.namespace, "name": name.name, "facets": {"ownership": {"owners": [{"name": owner}]}}}
+
+
+def with_facets(document: Any, **fields: Any) -> dict[bytes, bytes]:
+    found = template(facets=json.dumps(document).encode(), **fields)
+    return dict(found.about)
+
+
+def test_an_event_without_facets_says_nothing_about_anybody() -> None:
+    assert template(inputs=(use(ORDERS),)).about == ()
+    assert with_facets({"run": {"spark_properties": {"a": "b"}}}) == {}
+
+
+def test_facts_are_of_the_job_and_of_the_datasets_that_the_event_uses() -> None:
+    document = {
+        "job": {"sql": {"query": "select 1"}},
+        "inputs": [owned(ORDERS, "team:a")],
+        "outputs": [owned(DAILY, "team:b"), owned(USERS, "team:c")],
+    }
+    found = with_facets(document, inputs=(use(ORDERS),), outputs=(use(DAILY),))
+    assert found == {J + b"q": b"select 1", A + b"O": b"team:a", D + b"O": b"team:b"}
+
+
+def test_without_a_job_nobody_owns_the_statement() -> None:
+    assert with_facets({"job": {"sql": {"query": "select 1"}}}, job=Name("", "")) == {}
+
+
+def test_facts_find_their_dataset_by_any_spelling() -> None:
+    outputs = (use(Name("s3a://lake", "/x")),)
+    found = with_facets({"outputs": [owned(Name("s3://lake", "x"), "team:a")]}, outputs=outputs)
+    assert found == {dataset_key(Name("s3://lake", "x")) + b"O": b"team:a"}
+
+
+def test_of_a_dataset_that_is_told_twice_in_an_event_the_larger_text_is_kept() -> None:
+    both = {"inputs": [owned(ORDERS, "team:b")], "outputs": [owned(ORDERS, "team:a")]}
+    assert with_facets(both, inputs=(use(ORDERS),), outputs=(use(ORDERS),)) == {A + b"O": b"team:b"}

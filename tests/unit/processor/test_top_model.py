@@ -153,6 +153,15 @@ def test_loose_ends_come_with_what_was_meant_first_and_jobs_among_them() -> None
     assert [one.name for one in model.loose()] == ["n/z", "n/b"]
 
 
+def test_a_source_is_no_loose_end_and_is_found_by_what_it_is() -> None:
+    model = model_of(Snapshot([DatasetState(Name("n", "b"), True, kind="source"), fresh()]))
+    assert model.loose() == []
+    assert [row.name for row in Wishes().filtered("source").of(model.rows.values())] == ["n/b"]
+    now = Status(kind="leaf")
+    model.take([GraphDelta("k", 9, Entity.DATASET, Aspect.STATUS, True, T, namespace="n", name="b", status=now)])
+    assert Wishes().filtered("source").of(model.rows.values()) == []
+
+
 def test_an_incident_opens_and_ends_and_each_copy_is_told_once() -> None:
     model = model_of(alert(AlertState.FIRING), alert(AlertState.FIRING))
     assert [one.kind for one in model.alerts_firing()] == ["DatasetStale"]
@@ -215,3 +224,15 @@ def test_a_view_that_takes_nothing_costs_no_more_memory_and_gets_a_snapshot_inst
     mailbox.put([Written(key_of(ORDERS), at, T, 0) for at in range(MOST)])
     assert wanted.is_set()
     assert mailbox.empty() == [Note(T, "kept")]
+
+
+def test_the_owner_that_producers_state_is_shown_until_a_policy_names_one() -> None:
+    model = model_of(Snapshot([fresh()]), delta(Aspect.ABOUT, 3, about='{"owners":["team:a"]}'))
+    assert row_of(model).owner == "team:a"
+    model.take([delta(Aspect.STATUS, 4, status=Status(FreshnessState.FRESH))])
+    assert row_of(model).owner == "team:a"
+    model.take([delta(Aspect.STATUS, 5, status=Status(FreshnessState.FRESH, owner="shop"))])
+    model.take([delta(Aspect.ABOUT, 6, about='{"owners":["team:b"]}'), delta(Aspect.ABOUT, 2, about="{}")])
+    assert row_of(model).owner == "shop"
+    model.take([delta(Aspect.STATUS, 7, status=Status(FreshnessState.FRESH))])
+    assert row_of(model).owner == "team:b"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from rich.console import Console, RenderableType
@@ -10,6 +11,7 @@ from rich.console import Console, RenderableType
 from headwater_processor.local import status_view, trace_view
 from headwater_processor.local.status_view import StatusReport
 from headwater_processor.local.texts import ago, count, iso, length
+from headwater_processor.state.about import About
 from headwater_processor.state.runs import OffsetImage, RunImage
 from headwater_processor.state.values import (
     AlertState,
@@ -171,3 +173,40 @@ def test_times_are_said_as_people_do() -> None:
     assert (ago(0, NOW), ago(NOW - 5 * S, NOW), ago(NOW + 5 * S, NOW)) == ("never", "5.0 s ago", "in 5.0 s")
     assert (count(1, "dataset"), count(12_000, "dataset")) == ("1 dataset", "12,000 datasets")
     assert iso(0) is None
+
+
+# --- what producers say -----------------------------------------------------------------------------------------------
+
+SAID = About(
+    owners=("team:data",),
+    description="Orders\x1b[2J of the shop",
+    tags=("pii", "tier=gold"),
+    version="7",
+    code="git/x @ 1",
+)
+
+
+def test_what_is_said_stands_under_the_node_and_cannot_command_the_terminal() -> None:
+    base = trace()
+    told = replace(
+        base,
+        datasets=(replace(base.datasets[0], about=SAID, owner="shop"), *base.datasets[1:]),
+        jobs=(replace(base.jobs[0], about=About(engine="Spark 3.5", sql="select 1"), owner="team:data"),),
+    )
+    said = text_of(trace_view.as_tree(told, NOW))
+    for line in ("owner shop", "Orders\\x1b[2J of the shop", "tags pii, tier=gold", "engine Spark 3.5", "sql select 1"):
+        assert line in said
+    assert said.count("owner team:data") == 1
+    assert trace_view.as_object(told, "d")["datasets"][0]["about"]["owners"] == ["team:data"]
+
+
+def test_a_root_of_which_much_is_said_and_that_nobody_writes_still_says_so() -> None:
+    alone = Trace(MART, "upstream", 1, NOW, (DatasetState(MART, True, about=SAID),), (), ())
+    assert "no job that we know of writes it" in text_of(trace_view.as_tree(alone, NOW))
+
+
+def test_a_job_alone_is_told_with_its_facts() -> None:
+    job = JobState(JOB, owner="team:data", about=SAID)
+    assert "code git/x @ 1" in text_of(trace_view.job_lines(job, NOW))
+    told = status_view.job_object(job)
+    assert (told["owner"], told["about"]["version"]) == ("team:data", "7")

@@ -15,11 +15,13 @@ from headwater_processor.core.unlinked import (
     JobFacts,
     Loose,
     OpenRun,
+    kind_of,
     loose_dataset,
     loose_job,
     lost_runs,
 )
 from headwater_schemas.events import Name
+from headwater_schemas.naming import Store, store_of
 
 T0 = 1_772_348_400_000_000
 SETTINGS = JudgeSettings(born_us=T0 - 10 * DAY_US)
@@ -100,6 +102,78 @@ def test_declarations_of_a_job_excuse_one_end_each() -> None:
     assert of_job(neither, T0 + DAY_US, Effective(source=True, sink=True)) == []
 
 
+def stored(namespace: str, facts: DatasetFacts) -> DatasetFacts:
+    return replace(facts, name=Name(namespace, "d"), writer_known=facts.first_written_us > 0)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "read", "written"),
+    [
+        ("postgres://db:5432", "source", "leaf"),
+        ("mongodb://db:27017", "source", "leaf"),
+        ("bigquery", "source", "leaf"),
+        ("snowflake://acme-eu1", "source", "leaf"),
+        ("s3://lake", "source", "leaf"),
+        ("file", "source", "leaf"),
+        ("arn:aws:glue:eu-west-1:1", "source", "leaf"),
+        ("elasticsearch://es:9200", "", "leaf"),
+        ("kafka://b:9092", "", ""),
+        ("pulsar://p:6650", "", ""),
+        ("n", "", ""),
+        ("https://api.example.com", "", ""),
+    ],
+)
+def test_what_a_missing_half_means_depends_on_the_store(namespace: str, read: str, written: str) -> None:
+    assert kind_of(stored(namespace, READ), Effective()) == read
+    assert kind_of(stored(namespace, WRITTEN), Effective()) == written
+    (of_read,) = of_dataset(stored(namespace, READ), T0 + 2 * DAY_US)
+    (of_written,) = of_dataset(stored(namespace, WRITTEN), T0 + 2 * DAY_US)
+    assert (of_read.right, of_written.right) == (bool(read), bool(written))
+
+
+def test_a_table_whose_writes_were_seen_but_no_writer_is_a_source() -> None:
+    captured = replace(READ, name=Name("postgres://db:5432", "shop.public.orders"), first_written_us=T0)
+    assert kind_of(replace(captured, writer_known=False), Effective()) == "source"
+    assert kind_of(captured, Effective()) == ""
+
+
+def test_a_declaration_makes_a_source_or_a_leaf_of_any_store() -> None:
+    assert kind_of(replace(READ, writer_known=False), Effective(source=True)) == "source"
+    assert kind_of(WRITTEN, Effective(sink=True)) == "leaf"
+    assert kind_of(replace(WRITTEN, present=False), Effective(sink=True)) == ""
+
+
+def test_of_a_class_one_name_in_the_lake_is_enough() -> None:
+    both = replace(WRITTEN, members=(Name("kafka://b:9092", "d"), Name("s3://lake", "d")))
+    assert kind_of(both, Effective()) == "leaf"
+
+
+def test_every_scheme_of_the_naming_rules_has_a_store() -> None:
+    known = (
+        "postgres",
+        "mysql",
+        "mssql",
+        "oracle",
+        "hive",
+        "trino",
+        "snowflake",
+        "redshift",
+        "s3",
+        "gs",
+        "abfss",
+        "hdfs",
+    )
+    assert Store.OTHER not in {store_of(f"{scheme}://x") for scheme in known}
+    assert (store_of("kafka://b:9092"), store_of("bigquery"), store_of("")) == (Store.LOG, Store.WAREHOUSE, Store.OTHER)
+    assert store_of("arn:aws:unheard:x") is store_of("arn:") is Store.OTHER
+
+
+def test_a_job_that_was_only_observed_need_not_say_what_it_writes() -> None:
+    observed = replace(JOB, first_output_us=0, emitter="discover:kafka://b:9092")
+    assert of_job(observed, T0 + DAY_US) == []
+    assert of_job(replace(observed, first_input_us=0), T0 + DAY_US) == []
+
+
 def test_a_job_has_its_grace_and_names_who_told_of_it() -> None:
     (waiting,) = of_job(replace(JOB, first_input_us=0), T0 + HOUR_US)
     assert (waiting.raised, waiting.touched_by, waiting.next_look_us) == (False, "sdk", T0 + HOUR_US + 1)
@@ -110,6 +184,20 @@ def test_a_run_is_lost_when_it_was_silent_for_too_long() -> None:
     assert lost_runs([late, early], 0, T0 + 7 * HOUR_US, SETTINGS) == ([], T0 + 7 * HOUR_US + 1)
     assert lost_runs([late, early], 0, T0 + 7 * HOUR_US + 1, SETTINGS) == ([early], T0 + 8 * HOUR_US + 1)
     assert lost_runs([late, early], 0, T0 + DAY_US, SETTINGS) == ([early, late], 0)
+
+
+def test_a_run_that_can_be_restarted_is_never_lost() -> None:
+    connector = OpenRun(b"a" * 16, T0, T0 + HOUR_US, restartable=True)
+    assert lost_runs([connector], 0, T0 + 9 * DAY_US, SETTINGS) == ([], 0)
+
+
+def test_the_successor_of_a_killed_pod_makes_its_run_history() -> None:
+    job = replace(JOB, last_complete_us=T0, last_started_us=T0 + 2 * HOUR_US)
+    killed = OpenRun(b"a" * 16, T0, T0 + HOUR_US)
+    assert lost_runs([killed], replace(job, streaming=True).alive_us, T0 + DAY_US, SETTINGS) == ([], 0)
+    assert lost_runs([killed], job.alive_us, T0 + DAY_US, SETTINGS) == ([killed], 0)
+    not_replaced = replace(job, streaming=True, last_started_us=T0 + HOUR_US)
+    assert lost_runs([killed], not_replaced.alive_us, T0 + DAY_US, SETTINGS) == ([killed], 0)
 
 
 def test_a_later_run_that_ended_well_makes_a_lost_one_history() -> None:

@@ -70,6 +70,6 @@ def test_another_image_is_refused(other: GraphDelta) -> None:
 
 def test_what_is_cut_off_is_refused() -> None:
     whole = encode_delta(image())
-    for length in range(len(whole) - len("job") - 3):
+    for length in range(len(whole) - len("job") - 4):
         with pytest.raises(Malformed):
             write_times(whole[:length])

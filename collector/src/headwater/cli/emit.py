@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -16,15 +17,19 @@ import click
 
 from headwater import __version__
 from headwater.cli.context import invocation
+from headwater.cli.emit_run import run
 from headwater.cli.output import emit_json, note
 from headwater.cli.producing import Producing
+from headwater.doors.clusters import ClusterBook
+from headwater.doors.floods import Floods
 from headwater.errors import EventError
-from headwater.openlineage import Rejected, convert, iter_documents
+from headwater.openlineage import Rejected, iter_documents
+from headwater.openlineage.records import Converter, Record, record_of
+from headwater.runtime.doors import converter_of, told_cluster
 from headwater.runtime.errors import EXIT_REFUSED, UsageError
 from headwater.validation import check
-from headwater_schemas.codec import encode_single_object
 from headwater_schemas.events import DatasetUse, EventType, LineageEvent, Measure, Name
-from headwater_schemas.ids import new_event_id, partition_key
+from headwater_schemas.ids import new_event_id
 from headwater_schemas.topics import catalogue
 
 _PROGRESS_S: Final = 2.0
@@ -38,6 +43,7 @@ _EPILOG: Final = """\b
 Examples:
   headwater emit --openlineage events.jsonl
   some-tool | headwater emit --openlineage -
+  headwater emit run --job shop/load-orders --writes s3://lake daily -- ./load.sh
   headwater emit --job shop/orders --reads kafka://broker:9092 orders --writes s3://lake daily --rows 90
 
 \b
@@ -55,6 +61,10 @@ class Tally:
 
     documents: int = 0
     rejected: int = 0
+    coalesced: int = 0
+    """Held back, because an equal one was sent."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Datasets of Debezium's documents, by the reason why they are left out."""
     kept: list[dict[str, Any]] = field(default_factory=list)
 
     def reject(self, place: str, reason: str) -> None:
@@ -64,7 +74,7 @@ class Tally:
             self.kept.append({"place": place, "reason": reason})
 
 
-@click.command(epilog=_EPILOG)
+@click.group(epilog=_EPILOG, invoke_without_command=True)
 @click.option("--openlineage", "files", multiple=True, metavar="FILE|-", help="OpenLineage documents; - is stdin.")
 @click.option("--job", metavar="NAMESPACE/NAME", help="Send one event of this job.")
 @click.option("--reads", "--input", "reads", nargs=2, multiple=True, metavar="NAMESPACE NAME", help="What it read.")
@@ -81,34 +91,39 @@ def emit(
     kind: str,
     rows: int | None,
 ) -> None:
-    """Send events to Kafka and wait until they have arrived."""
+    """Send events to Kafka and wait until they have arrived; or `headwater emit run -- COMMAND`, a command as a run."""
+    if context.invoked_subcommand is not None:
+        if files or job is not None or reads or writes or rows is not None:
+            raise UsageError(
+                "options before `run` would be of an event", remedy="headwater emit run --job … -- COMMAND"
+            )
+        return
     by_flags = job is not None or reads or writes or rows is not None
     if bool(files) == bool(by_flags):
         raise UsageError("say what to send", remedy="give --openlineage FILE, or --job with --reads and --writes")
     tally = Tally()
-    events: Iterator[tuple[str, LineageEvent]]
-    if files:
-        for file in files:
-            _check_readable(file)
-        events = (found for file in files for found in _from_file(file, tally))
-    else:
-        tally.documents = 1
-        events = iter([("the event", _from_flags(job or "", reads, writes, EventType(kind.upper()), rows))])
-    producing = _send(context, events, tally)
+    for file in files:
+        _check_readable(file)
+    event = None if files else _from_flags(job or "", reads, writes, EventType(kind.upper()), rows)
+    producing = _send(context, files, event, tally)
     _report(context, tally, producing)
 
 
-def _send(context: click.Context, events: Iterator[tuple[str, LineageEvent]], tally: Tally) -> Producing:
+def _send(context: click.Context, files: tuple[str, ...], event: LineageEvent | None, tally: Tally) -> Producing:
     settings = invocation(context).settings()
     topic = catalogue(settings.topic_prefix)["events"].name
+    book = ClusterBook()
     next_word_s = time.monotonic() + _PROGRESS_S
     with Producing(settings.kafka, topic) as producing:
-        for place, event in events:
-            try:
-                check(event)
-                producing.send(partition_key(event), encode_single_object(event), place)
-            except EventError as error:
-                tally.reject(place, str(error))
+        # Files may come from anywhere: localhost in them need not be ours.
+        book.learn(told_cluster(producing.cluster, settings.kafka.bootstrap_servers, loopback=event is not None))
+        if event is not None:
+            tally.documents = 1
+            records = iter([("the event", record_of(event, settings.doors.rules(book)))])
+        else:
+            records = _records(files, tally, converter_of(settings, book))
+        for place, record in records:
+            producing.send(record.key, record.value, place)
             if time.monotonic() > next_word_s:
                 next_word_s += _PROGRESS_S
                 note(context, f"{tally.documents} documents read, {producing.delivered} events arrived …")
@@ -116,7 +131,9 @@ def _send(context: click.Context, events: Iterator[tuple[str, LineageEvent]], ta
 
 
 def _report(context: click.Context, tally: Tally, producing: Producing) -> None:
-    summary = {"documents": tally.documents, "sent": producing.delivered, "rejected": tally.rejected}
+    summary: dict[str, Any] = {"documents": tally.documents, "sent": producing.delivered, "rejected": tally.rejected}
+    if tally.coalesced or tally.left_out:
+        summary |= {"coalesced": tally.coalesced, "datasets_left_out": dict(tally.left_out)}
     if invocation(context).wants_json:
         failed = [{"place": place, "reason": error.message} for place, error in producing.failed[:_KEPT]]
         emit_json({**summary, "failed": len(producing.failed), "rejections": tally.kept, "failures": failed})
@@ -124,22 +141,40 @@ def _report(context: click.Context, tally: Tally, producing: Producing) -> None:
         sys.stderr.write(f"rejected: {refused['place']}: {refused['reason']}\n")
     if tally.rejected > _SHOWN:
         sys.stderr.write(f"rejected: {tally.rejected - _SHOWN} more\n")
-    note(context, f"{summary['documents']} read, {summary['sent']} arrived, {summary['rejected']} rejected.")
+    coalesced = f", {tally.coalesced} equal ones held back" if tally.coalesced else ""
+    note(context, f"{tally.documents} read, {producing.delivered} arrived, {tally.rejected} rejected{coalesced}.")
     producing.raise_first_failure()
     if tally.rejected:
         context.exit(EXIT_REFUSED)
 
 
-def _from_file(file: str, tally: Tally) -> Iterator[tuple[str, LineageEvent]]:
+def _records(files: tuple[str, ...], tally: Tally, converter: Converter) -> Iterator[tuple[str, Record]]:
+    """What the files' documents come to; of a flood of equal ones the first, and at the end the newest."""
+    floods = Floods[Record]()
+    tally.left_out = converter.left_out
+    for file in files:
+        for place, record in _from_file(file, tally, converter):
+            chosen: Record | None = record
+            if record.flood:
+                now_ms = time.monotonic_ns() // 1_000_000
+                chosen = floods.offer(record.flood, record, at_us=record.time_us, size=len(record.value), now_ms=now_ms)
+                tally.coalesced += chosen is None
+            if chosen is not None:
+                yield place, chosen
+    for heartbeat in floods.drain():
+        yield "the last of equal events", heartbeat
+
+
+def _from_file(file: str, tally: Tally, converter: Converter) -> Iterator[tuple[str, Record]]:
     with _as_path(file) as path:
         for line, document in iter_documents(path):
             tally.documents += 1
             place = f"{'standard input' if file == '-' else file}, line {line}"
-            event = document if isinstance(document, Rejected) else convert(document)
-            if isinstance(event, Rejected):
-                tally.reject(place, str(event))
+            record = document if isinstance(document, Rejected) else converter.record(document)
+            if isinstance(record, Rejected):
+                tally.reject(place, str(record))
             else:
-                yield place, event
+                yield place, record
 
 
 def _check_readable(file: str) -> None:
@@ -185,7 +220,7 @@ def _from_flags(
         job=Name(namespace, name),
         inputs=tuple(DatasetUse(*names) for names in reads),
         outputs=tuple(DatasetUse(*names, measures=measures) for names in writes),
-        emitter="cli",
+        emitter=f"emit:{job}" if job else "emit",
         producer=f"headwater emit {__version__}",
     )
     try:
@@ -193,3 +228,6 @@ def _from_flags(
     except EventError as error:
         raise UsageError(error.message, remedy=error.remedy) from error
     return event
+
+
+emit.add_command(run)

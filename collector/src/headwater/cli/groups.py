@@ -41,7 +41,7 @@ def entry_points_of(group: str) -> dict[str, EntryPoint]:
     return {found.name: found for found in entry_points(group=group)} if group else {}
 
 
-_EXTRAS: Final = {"textual": "top"}
+_EXTRAS: Final = {"jwt": "gateway", "kubernetes": "k8s", "textual": "top", "uvicorn": "gateway"}
 """Libraries that one command alone needs, and the extra that has them."""
 
 

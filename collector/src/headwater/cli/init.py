@@ -212,6 +212,10 @@ bootstrap_servers = {kafka}
 [redis]
 url = {redis}      # with maxmemory-policy noeviction; the password in HEADWATER_REDIS__PASSWORD
 
+[doors]
+# environment = "staging"               # marks hosts and jobs that have the same names in production
+# keep = ["s3://lake/census_*"]         # datasets and jobs whose names do not fold, though they hold dates
+
 [metrics]
 host = "127.0.0.1"                      # 0.0.0.0 in a container, so that Prometheus and probes get there
 port = 9464

@@ -6,9 +6,10 @@ from types import TracebackType
 from typing import Final, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin._metadata import ClusterMetadata
 
 from headwater.errors import BrokerUnavailable, HeadwaterError
-from headwater.runtime.kafka import list_topics, producer_config, translate
+from headwater.runtime.kafka import Heard, list_topics, producer_config, translate
 from headwater.runtime.models import KafkaSettings
 from headwater.transports.kafka import RAISED, reason_of, to_write
 
@@ -19,7 +20,7 @@ _REACH_S: Final = 10.0
 class Producing:
     """A producer for one command and one topic, as a context manager: after the block all has arrived or failed.
 
-    `delivered` counts, `failed` holds (label, error) of what did not arrive.
+    `delivered` counts, `failed` holds (label, error) of what did not arrive, `cluster` what Kafka said of itself at entry.
 
     Raises:
         UsageError: librdkafka refuses its settings.
@@ -30,6 +31,7 @@ class Producing:
         self._servers = kafka.bootstrap_servers
         self._topic = topic
         self._wait_s = wait_s
+        self.cluster = ClusterMetadata()
         self.delivered = 0
         self.failed: list[tuple[str, HeadwaterError]] = []
         try:
@@ -41,9 +43,10 @@ class Producing:
     def __enter__(self) -> Self:
         try:
             # Says at once that broker or topic are not there, instead of after the time-out of the first message.
-            found = list_topics(self._producer, self._config, self._topic, timeout_s=_REACH_S).topics[self._topic]
+            self.cluster = list_topics(self._producer, self._config, self._topic, timeout_s=_REACH_S)
         except KafkaException as error:
             raise translate(error, self._servers) from error
+        found = self.cluster.topics[self._topic]
         if found.error is not None:
             raise translate(found.error, self._servers, to_write(self._topic))
         return self
@@ -58,7 +61,7 @@ class Producing:
             left = self._producer.flush(self._wait_s + 5.0)
         except RAISED as fatal:
             if kind is None:
-                raise translate(reason_of(fatal), self._servers, to_write(self._topic)) from fatal
+                raise self._translated(fatal) from fatal
         if left and kind is None:
             raise BrokerUnavailable(f"Kafka at {self._servers} did not confirm {left} records")
 
@@ -77,12 +80,18 @@ class Producing:
             except BufferError:
                 self._producer.poll(0.5)
             except RAISED as error:
-                reason = reason_of(error)
-                self.failed.append((label, translate(reason, self._servers, to_write(self._topic))))
+                self.failed.append((label, self._translated(error)))
                 return
             else:
                 self._producer.poll(0)
                 return
+
+    def _translated(self, error: BaseException) -> HeadwaterError:
+        """What a poll or flush raised, as one of ours; where that says nothing, by what the client was told before."""
+        reason, heard = reason_of(error), self._config.get("error_cb")
+        if reason.code() == KafkaError._FAIL and isinstance(heard, Heard) and heard.fatal is not None:
+            reason = heard.fatal
+        return translate(reason, self._servers, to_write(self._topic))
 
     def raise_first_failure(self) -> None:
         """Raise the error of the first record that did not arrive, if there is one."""

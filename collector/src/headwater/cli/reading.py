@@ -1,4 +1,5 @@
-"""Reading a topic from where it begins to where it ended when we came: without a group's help, leaving no trace."""
+"""Reading a topic from where it begins to where it ended when we came, or on from there: without a group's help, leaving no
+trace."""
 
 from __future__ import annotations
 
@@ -81,6 +82,28 @@ class TopicReader:
                         left.pop(number, None)
                 seen(len(messages))
             self._consumer.unassign()
+
+    def since(self, bounds: Bounds, at_ms: int) -> dict[int, int]:
+        """By partition the first offset that Kafka stamped at this time or later; the end where there is none."""
+        with self._translated():
+            asked = [TopicPartition(self.topic, number, at_ms) for number in bounds]
+            found = self._consumer.offsets_for_times(asked, timeout=_TIMEOUT_S)
+        return {one.partition: one.offset if one.offset >= 0 else bounds[one.partition][1] for one in found}
+
+    def begin(self, offsets: Mapping[int, int]) -> None:
+        """Read on from these offsets with `more`."""
+        with self._translated():
+            self._consumer.assign([TopicPartition(self.topic, number, offset) for number, offset in offsets.items()])
+
+    def more(self, wait_s: float) -> list[Message]:
+        """What comes within so many seconds; at once, when something does."""
+        with self._translated():
+            first = self._consumer.poll(wait_s)
+            messages = [] if first is None else [first, *self._consumer.consume(_BATCH, 0)]
+            for message in messages:
+                if message.error() is not None:
+                    self._at_end_or_raise(message, {})
+            return [message for message in messages if message.error() is None]
 
     @staticmethod
     def _at_end_or_raise(message: Message, left: dict[int, int]) -> None:

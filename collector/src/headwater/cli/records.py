@@ -130,7 +130,7 @@ def _delta(document: Mapping[str, Any]) -> str:
         said += f"  last write {_time(freshness['last_write_us'])}"
     if status := document.get("status"):
         said += f"  {status['state']}" + (f" ({status['reason']})" if status["reason"] else "")
-        said += f"  {status['unlinked']}" if status["unlinked"] else ""
+        said += f"  {status['unlinked'] or status['kind']}" if status["unlinked"] or status["kind"] else ""
     if runs := document.get("runs"):
         said += f"  {runs['open']} open, last {runs['last_state'] or '-'}"
     return f"{what}  {names}{said}"

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -51,6 +52,8 @@ _PROCESSING: Final = {
 }
 _VERSION: Final = re.compile(r"v?\d+(\.\d+)+[\w.+-]*|\d+|main|master|HEAD|SNAPSHOT|[0-9a-f]{40}", re.IGNORECASE)
 
+_VERSION_BEHIND: Final = re.compile(r"[-_@: ]v?\d+(?:\.\d+)+[\w.+-]*$")
+
 
 def convert(document: Mapping[str, Json]) -> LineageEvent | Rejected:
     """The event that the document describes, or where and why it is none. Never raises for what a document holds."""
@@ -58,14 +61,15 @@ def convert(document: Mapping[str, Json]) -> LineageEvent | Rejected:
         if not isinstance(document, Mapping):
             raise Unusable("", "not a JSON object")
         whole = pruned(document)
-        return _converted(whole, orjson.dumps(whole, option=orjson.OPT_SORT_KEYS))
+        return convert_pruned(whole, orjson.dumps(whole, option=orjson.OPT_SORT_KEYS))
     except Unusable as error:
         return error.rejected
     except (orjson.JSONEncodeError, TypeError, UnicodeError) as error:
         return Rejected("", f"not proper JSON: {error_text(error, 200)}")
 
 
-def _converted(document: Mapping[str, Json], canonical: bytes) -> LineageEvent:
+def convert_pruned(document: Mapping[str, Json], canonical: bytes) -> LineageEvent:
+    """The event of a document without nulls, and of its JSON with sorted keys. Raises Unusable."""
     happened_us = time_us(document.get("eventTime"))
     if happened_us < 1:
         reason = "is missing" if "eventTime" not in document else "is no ISO 8601 time after 1970"
@@ -91,8 +95,10 @@ def _converted(document: Mapping[str, Json], canonical: bytes) -> LineageEvent:
         edges=datasets.edges(document),
         processing=_processing(job_type, debezium),
         restartable=debezium,
+        # They come when a schema changes or a task stops: a COMPLETE of Debezium must not credit its topics with a write.
+        backfill=debezium,
         emitter=_emitter(producer, job_type, job),
-        producer=mask(producer),
+        producer=_without_secrets(producer),
         parent_run_id=parent.run_id,
         parent_job=parent.job,
         root_run_id=parent.root_run_id,
@@ -155,14 +161,19 @@ def _emitter(producer: str, job_type: Mapping[str, Json], job: Name | None) -> s
     return f"openlineage:{library}" + (f"/{job.namespace}" if job else "")
 
 
+_without_secrets: Final = lru_cache(maxsize=1_024)(mask)
+
+
+@lru_cache(maxsize=1_024)
 def _unversioned(producer: str) -> str:
-    """Host and path of a producer URI without `tree/<version>` and what else changes with a release."""
+    """Host and path of a producer URI, or what else it is called, without `tree/<version>` and what changes with a release."""
     try:
         parts = urlsplit(producer)
         host = parts.hostname or ""
     except ValueError:
         return ""
     if not host:
-        return "" if _VERSION.fullmatch(producer) else mask(producer)[:200]
+        named = (_VERSION_BEHIND.sub("", part) for part in mask(producer)[:200].split("/"))
+        return "/".join(part for part in named if part and not _VERSION.fullmatch(part))
     path = [part for part in parts.path.split("/") if part and part not in {"tree", "blob"}]
     return "/".join([host, *(part for part in path if not _VERSION.fullmatch(part))])

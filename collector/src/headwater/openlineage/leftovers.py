@@ -7,14 +7,22 @@ from typing import Final
 
 import orjson
 
-from headwater.openlineage.values import Json, dataset_of, facets, items, mapping, masked
+from headwater.openlineage.values import Json, dataset_of, deleted, facets, items, mapping, masked
 
 MOST_BYTES: Final = 256 * 1024
 """More is not kept: Spark's logical plans alone have made events of 23 MB."""
 
-_SAID: Final = frozenset(
-    {"parent", "parentRun", "nominalTime", "symlinks", "lifecycleStateChange", "inputStatistics", "outputStatistics"}
-)
+_SAID: Final = frozenset({"nominalTime", "symlinks", "lifecycleStateChange"})
+_STATISTICS: Final = frozenset({"inputStatistics", "outputStatistics"})
+_PARENTS: Final = frozenset({"parent", "parentRun"})
+_TAKEN_BACK: Final = frozenset(
+    {
+        "ownership", "documentation", "tags", "catalog", "dataSource", "storage", "version", "hierarchy", "subset", "sql",
+        "sourceCodeLocation", "jobType",
+    }
+)  # fmt: skip
+"""What the processor keeps of a job or dataset until it is told otherwise: that one of these was deleted has to be said."""
+_MEASURED: Final = frozenset({"rowCount", "size", "bytes", "_producer", "_schemaURL"})
 
 
 def leftover_facets(document: Mapping[str, Json]) -> bytes | None:
@@ -49,7 +57,7 @@ Path = tuple[str, str, str, str]
 def _places(document: Mapping[str, Json]) -> list[tuple[Path, Mapping[str, Json]]]:
     found: list[tuple[Path, Mapping[str, Json]]] = []
     for role in ("run", "job"):
-        for key, facet in facets(mapping(document.get(role)).get("facets")).items():
+        for key, facet in _facets(mapping(document.get(role)).get("facets")).items():
             found.append(((role, "", "", key), facet))
     datasets = [("dataset", document.get("dataset"))]
     datasets += [(role, dataset) for role in ("inputs", "outputs") for dataset in items(document.get(role))]
@@ -58,9 +66,25 @@ def _places(document: Mapping[str, Json]) -> list[tuple[Path, Mapping[str, Json]
         if name is None:
             continue
         for member in ("facets", "inputFacets", "outputFacets"):
-            for key, facet in facets(mapping(dataset).get(member)).items():
+            for key, facet in _facets(mapping(dataset).get(member)).items():
                 found.append(((role, name.namespace, name.name, key), facet))
-    return [(path, facet) for path, facet in found if path[-1] not in _SAID]
+    return [(path, facet) for path, facet in found if not _is_said(path[-1], facet)]
+
+
+def _facets(value: Json) -> dict[str, Mapping[str, Json]]:
+    """Facets by key, with the mark alone of those that were deleted and are kept elsewhere."""
+    gone = {key: {"_deleted": True} for key in deleted(value) if key in _TAKEN_BACK}
+    return {**facets(value), **gone} if gone else facets(value)
+
+
+def _is_said(key: str, facet: Mapping[str, Json]) -> bool:
+    """Whether our own fields say the facet wholly: statistics may count files too, a parent may bring its facets along."""
+    if key in _STATISTICS:
+        return facet.keys() <= _MEASURED
+    if key in _PARENTS:
+        root = mapping(facet.get("root"))
+        return not any("facets" in mapping(each.get(part)) for each in (facet, root) for part in ("run", "job"))
+    return key in _SAID
 
 
 def _arranged(kept: Mapping[Path, Json]) -> dict[str, Json]:

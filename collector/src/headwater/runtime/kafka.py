@@ -38,9 +38,13 @@ class Heard:
 
     def __init__(self) -> None:
         self.why: KafkaError | None = None
+        self.fatal: KafkaError | None = None
+        """What ended a producer: confluent-kafka does not always pass it on with what it raises."""
         self._told_at = -_TELL_EVERY_S
 
     def __call__(self, error: KafkaError) -> None:
+        if error.fatal() or error.code() in FORBIDDEN:
+            self.fatal = error
         if error.code() in _TELLING or "security.protocol" in error.str() or "PLAINTEXT" in error.str():
             self.why = error
             if time.monotonic() - self._told_at >= _TELL_EVERY_S:  # librdkafka tries again several times a second

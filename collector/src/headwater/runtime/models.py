@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator, model_validator
+
+from headwater.doors.clusters import ClusterBook
+from headwater.doors.folding import DEFAULT_RULES
+from headwater.doors.namespaces import parsed
+from headwater.doors.rules import NameRules, rules_of
+from headwater.errors import ConfigError
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 Millis = Annotated[int, Field(ge=0)]
@@ -78,6 +84,71 @@ class RegistrySettings(Section):
     url: str = ""
 
 
+class CdcSettings(Section):
+    """What `headwater cdc` looks at; `runtime.setting_words` says what each key means."""
+
+    connect: tuple[Text, ...] = Field(default=(), repr=False)
+    topics: tuple[Text, ...] = ()
+    full: tuple[Text, ...] = ()
+    sources: tuple[Text, ...] = ()
+    bootstrap_servers: str = ""
+    kafka_namespace: str = ""
+    interval_ms: PositiveMillis = 30_000
+
+
+class DiscoverSettings(Section):
+    """What `headwater discover` looks at; `runtime.setting_words` says what each key means."""
+
+    topics: tuple[Text, ...] = ()
+    exclude_topics: tuple[Text, ...] = ()
+    groups: tuple[Text, ...] = ()
+    exclude_groups: tuple[Text, ...] = ()
+    bootstrap_servers: str = ""
+    kafka_namespace: str = ""
+    interval_ms: PositiveMillis = 30_000
+    repeat_ms: PositiveMillis = 300_000
+    window: Annotated[int, Field(ge=2, le=1_000)] = 10
+
+
+class DoorsSettings(Section):
+    """What every door does to names; `headwater.doors` says how, `runtime.setting_words` what each key means."""
+
+    environment: str = ""
+    namespaces: dict[str, str] = Field(default_factory=dict)
+    fold: tuple[str, ...] = DEFAULT_RULES
+    fold_off: tuple[str, ...] = ()
+    keep: tuple[Text, ...] = ()
+    join_clusters: bool = True
+
+    @field_validator("namespaces", mode="before")
+    @classmethod
+    def _one_text(cls, given: object) -> object:
+        """Flags and variables give all rules in one text."""
+        try:
+            return parsed(given) if isinstance(given, str) else given
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        try:
+            self.rules()
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def rules(self, book: ClusterBook | None = None) -> NameRules:
+        """The rules, with what `book` learns of clusters."""
+        return rules_of(
+            environment=self.environment,
+            namespaces=self.namespaces,
+            fold=self.fold,
+            fold_off=self.fold_off,
+            keep=self.keep,
+            book=book if self.join_clusters else None,
+        )
+
+
 class MetricsSettings(Section):
     """Where `/metrics`, `/healthz` and `/readyz` answer. Port 0 takes a free one."""
 
@@ -130,6 +201,36 @@ class ProcessorSettings(Section):
     batch_linger_ms: Millis = 2
 
 
+class GatewaySettings(Section):
+    """Where the OpenLineage gateway listens, whom it lets in, and how much it holds."""
+
+    url: str = ""
+    host: Text = "127.0.0.1"
+    port: Port = 5000
+    cert_file: str = ""
+    key_file: str = ""
+    tokens_file: str = ""
+    jwks_url: str = ""
+    jwt_audience: str = ""
+    jwt_issuer: str = ""
+    protect_metrics: bool = False
+    body_bytes: Annotated[int, Field(ge=1_024, le=256 * 1024 * 1024)] = 16 * 1024 * 1024
+    batch_events: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    pending_bytes: Annotated[int, Field(ge=1024 * 1024, le=1024**3)] = 128 * 1024 * 1024
+    connections: Annotated[int, Field(ge=1, le=100_000)] = 2_000
+    answer_ms: Annotated[int, Field(ge=100, le=60_000)] = 3_000
+    spool: str = ""
+    spool_bytes: Annotated[int, Field(ge=1024 * 1024)] = 1024**3
+
+
+class BridgeSettings(Section):
+    """From which topic of OpenLineage documents the bridge reads, and as which consumer group."""
+
+    topic: str = ""
+    group: str = "headwater-bridge"
+    batch_records: Annotated[int, Field(ge=1, le=100_000)] = 2_000
+
+
 class Settings(Section):
     """Everything a process of Headwater may be told."""
 
@@ -139,9 +240,14 @@ class Settings(Section):
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     redis: RedisSettings = Field(default_factory=RedisSettings)
     registry: RegistrySettings = Field(default_factory=RegistrySettings)
+    cdc: CdcSettings = Field(default_factory=CdcSettings)
+    discover: DiscoverSettings = Field(default_factory=DiscoverSettings)
+    doors: DoorsSettings = Field(default_factory=DoorsSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     processor: ProcessorSettings = Field(default_factory=ProcessorSettings)
+    gateway: GatewaySettings = Field(default_factory=GatewaySettings)
+    bridge: BridgeSettings = Field(default_factory=BridgeSettings)
 
     @property
     def consumer_group(self) -> str:

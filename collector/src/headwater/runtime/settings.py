@@ -23,17 +23,26 @@ from typing import Any, Final
 import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from headwater.config import FACTS, KNOWN, PREFIX
+from headwater.config import DOORS, FACTS, KNOWN, PREFIX
 from headwater.masking import MASK, is_secret_name, mask
 from headwater.runtime import discovery
 from headwater.runtime.errors import UsageError
 from headwater.runtime.models import OWN_NAMES, KafkaSettings, Settings
 
-_SDK_ONLY: Final = (KNOWN | FACTS) - {f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS", f"{PREFIX}TOPIC_PREFIX"}
+_SDK_ONLY: Final = (KNOWN | FACTS) - {f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS", f"{PREFIX}TOPIC_PREFIX", *DOORS}
 _NOT_SETTINGS: Final = (f"{PREFIX}CONFIG", f"{PREFIX}OUTPUT", f"{PREFIX}TEST_", f"{PREFIX}UP_")
 _ALIASES: Final = {f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS": ("kafka", "bootstrap_servers")}
 
 Path_ = tuple[str, ...]
+_LISTS: Final[frozenset[Path_]] = frozenset(
+    {("policies",)}
+    | {("cdc", key) for key in ("connect", "topics", "full", "sources")}
+    | {("discover", key) for key in ("topics", "exclude_topics", "groups", "exclude_groups")}
+    | {("doors", key) for key in ("fold", "fold_off", "keep")}
+)
+"""Keys whose values are lists, with commas between in flags and variables."""
+_TABLES: Final[frozenset[Path_]] = frozenset({("doors", "namespaces")})
+"""Keys whose values are tables of any names: one value, of one source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,8 @@ def _described(section: BaseModel, prefix: str) -> Iterator[tuple[str, str]]:
         key, value = prefix + (info.alias or name), getattr(section, name)
         if isinstance(value, BaseModel):
             yield from _described(value, f"{key}.")
+        elif isinstance(value, dict) and (prefix.rstrip("."), key.rpartition(".")[2]) in _TABLES:
+            yield key, " ".join(mask(f"{known}={target}") for known, target in value.items())
         elif isinstance(value, dict):
             for inner, text in value.items():
                 yield f"{key}.{inner}", MASK if is_secret_name(inner) else mask(str(text))
@@ -106,7 +117,7 @@ def _described(section: BaseModel, prefix: str) -> Iterator[tuple[str, str]]:
         elif value is None:
             yield key, ""
         elif isinstance(value, tuple):
-            yield key, ", ".join(value)
+            yield key, ", ".join(mask(text) for text in value)
         else:
             yield key, str(value).lower() if isinstance(value, bool) else mask(str(value))
 
@@ -145,7 +156,7 @@ def _from_file(path: Path) -> dict[Path_, Given]:
 
 def _leaves(tree: Mapping[Any, Any], above: Path_) -> Iterator[tuple[Path_, Any]]:
     for key, value in tree.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and (*above, str(key)) not in _TABLES:
             yield from _leaves(value, (*above, str(key)))
         else:
             yield (*above, str(key)), value
@@ -195,7 +206,7 @@ def _placed(keys: Path_) -> Path_:
 
 
 def _split_list(keys: Path_, text: str) -> str | list[str]:
-    if keys == ("policies",):
+    if keys in _LISTS:
         return [part.strip() for part in text.split(",") if part.strip()]
     return text
 

@@ -1,11 +1,15 @@
-"""The ways out that the environment describes. Each kind is imported only where it is used."""
+"""The ways out that the environment describes, and what is done to names on them. Each kind is imported only where it is used."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from headwater.config import EmitterConfig
+from headwater.config import EmitterConfig, NameSettings
 from headwater.transports.base import Transport
+
+if TYPE_CHECKING:
+    from headwater.doors.rules import NameRules
 
 
 def build(config: EmitterConfig) -> Transport:
@@ -26,6 +30,23 @@ def build(config: EmitterConfig) -> Transport:
 
         return _spooled(FallbackTransport([(name, _single(name, config)) for name in config.parts]), config)
     return _spooled(_single(config.transport, config), config)
+
+
+def name_rules(names: NameSettings) -> NameRules:
+    """The rules of these settings, with what this process learns of Kafka clusters. Raises ConfigError."""
+    from headwater.doors.folding import DEFAULT_RULES
+    from headwater.doors.learning import PROCESS
+    from headwater.doors.namespaces import parsed
+    from headwater.doors.rules import rules_of
+
+    return rules_of(
+        environment=names.environment,
+        namespaces=parsed(names.namespaces),
+        fold=DEFAULT_RULES if names.fold is None else names.fold,
+        fold_off=names.fold_off,
+        keep=names.keep,
+        book=PROCESS if names.join_clusters else None,
+    )
 
 
 def _spooled(transport: Transport, config: EmitterConfig, part: str = "") -> Transport:

@@ -14,12 +14,13 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, Message
 
+from headwater.runtime.letters import dead_letter_headers
 from headwater_processor.adapters.producing import Headers, SteadyProducer, advice
 from headwater_processor.ports import RawRecord
 
 log = logging.getLogger(__name__)
 
-_TEXT_MAX: Final = 1000
+_DECODER: Final = "headwater_processor.core.decode.BatchDecoder"
 _POLL_S: Final = 0.05
 _COMPLAIN_S: Final = 5.0
 _PAUSE_S: Final = (0.1, 2.0)
@@ -48,20 +49,7 @@ class KafkaLetters:
 
     def dead(self, record: RawRecord, reason: str, detail: str) -> None:
         """See ports.Letters."""
-        headers = _received(record)
-        headers += [
-            ("__connect.errors.topic", record.topic() or ""),
-            ("__connect.errors.partition", str(record.partition())),
-            ("__connect.errors.offset", str(record.offset())),
-            ("__connect.errors.connector.name", self._group),
-            ("__connect.errors.task.id", str(record.partition())),
-            ("__connect.errors.stage", "VALUE_CONVERTER"),
-            ("__connect.errors.class.name", "headwater_processor.core.decode.BatchDecoder"),
-            ("__connect.errors.exception.class.name", f"headwater.{reason}"),
-            ("__connect.errors.exception.message", detail[:_TEXT_MAX]),
-            ("headwater.dlq.reason", reason),
-            ("headwater.dlq.timestamp", str(record.timestamp()[1])),
-        ]
+        headers = dead_letter_headers(record, reason, detail, group=self._group, stage_class=_DECODER)
         self._produce(self._dead_topic, record.key(), record.value(), headers)
 
     def late(self, record: RawRecord, lateness_us: int) -> None:

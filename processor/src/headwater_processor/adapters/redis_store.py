@@ -333,19 +333,20 @@ class RedisStore:
             keys = self._keys_of[p] = self._apply_keys(p)
         held = (fence.epoch, fence.topic, fence.gen, plan.expected)
         own = (p, self._shards, plan.token, self._closed_runs_max, self._horizon_us)
+        again = "1" if plan.expected < fence.again_until else ""
         for blob in plan.blobs[:-1]:
-            args = (*held, "", plan.mx_us, plan.floor, *plan.counters, "", *own, blob, "", "")
+            args = (*held, "", plan.mx_us, plan.floor, *plan.counters, "", *own, blob, again, "", "")
             yield ("EVALSHA", sha, len(keys), *keys, *args)
         lists = [self.keys("s", p, bucket).encode() for bucket in (*plan.buckets, *plan.dropped_buckets)]
         last = (
-            *held, plan.next, plan.mx_us, plan.floor, *plan.counters, call.as_of_us or "", *own, plan.blobs[-1],
+            *held, plan.next, plan.mx_us, plan.floor, *plan.counters, call.as_of_us or "", *own, plan.blobs[-1], again,
             "\n".join(plan.buckets), "\n".join(plan.dropped_buckets), *plan.packed_ids,
         )  # fmt: skip
         yield ("EVALSHA", sha, len(keys) + len(lists), *keys, *lists, *last)
 
     def _apply_keys(self, p: int) -> list[bytes]:
         key = self.keys
-        keys = [key("f", p), *self._fixed, key("rc", p), key("sb", p), key("asof"), *self._sharded]
+        keys = [key("f", p), *self._fixed, key("rc", p), key("sb", p), key("asof"), key("about"), *self._sharded]
         return [each.encode() for each in keys]
 
     def _load(self, name: str) -> str:

@@ -60,7 +60,13 @@ class ShardFence:
 
 
 class ShardStore:
-    """Batched commands on the keys of a domain."""
+    """Batched commands on the keys of a domain.
+
+    An owner's writes are numbered in its fence (`step`), and each of them says which one came before. A Redis that was set
+    back to an older snapshot (a failover that lost writes) has our epoch still, and a connection that nobody used meanwhile is
+    renewed without a word; but the positions in outboxes and the statuses that the owner remembers are of a time that never
+    was. It learns that at its next step, as if it had another owner.
+    """
 
     def __init__(self, client: redis.Redis, domain: str, shards: int, calls: RedisCalls | None = None) -> None:
         self.calls = calls or RedisCalls()
@@ -68,16 +74,34 @@ class ShardStore:
         self._client = client
         self._shards = shards
         self._sha: dict[str, str] = {}
+        self._steps = [0] * shards
         self._settled = [(self.keys("sf", s), self.keys("o", s), self.keys("dl", s)) for s in range(shards)]
 
     def acquire(self, shard: int) -> ShardFence:
         """Take a shard over."""
         epoch, version, policy = self._eval("shard_acquire", [self.keys("sf", shard)], [secrets.token_hex(8)])
+        self._steps[shard] = 0
         return ShardFence(shard, epoch.decode(), int(version), int(policy))
 
-    def outboxes(self, ranges: Sequence[tuple[int, int, int]]) -> list[list[bytes]]:
-        """For each (shard, first, count) the entries of its outbox."""
-        return self.many([("LRANGE", self.keys("o", s), first, first + count - 1) for s, first, count in ranges])
+    def take(self, ranges: Sequence[tuple[ShardFence, int, int]]) -> list[list[bytes] | None]:
+        """See take.lua: for each (fence, first, count) the entries of its outbox. None: the shard is not ours as we left it."""
+        sha = self._sha.get("take") or self._load("take")
+        commands = [
+            ("EVALSHA", sha, 2, *self._settled[f.shard][:2], f.epoch, self._steps[f.shard], first, first + count - 1)
+            for f, first, count in ranges
+        ]
+        try:
+            answers = self.many(commands)
+        except (
+            NoScriptError
+        ):  # a Redis that was set back knows no scripts either; whoever got an answer repeats its step
+            self._sha.clear()
+            raise
+        taken: list[list[bytes] | None] = []
+        for (fence, _, _), found in zip(ranges, answers, strict=True):
+            self._steps[fence.shard] += bool(found)
+            taken.append(None if found == 0 else found)
+        return taken
 
     def snapshot(self, shards: Sequence[int], reads: Sequence[Command]) -> tuple[list[str], int, list[Any]]:
         """Epochs of the shards, the state's clock (µs) and the answers to the reads: all of one moment."""
@@ -109,22 +133,28 @@ class ShardStore:
             return list(pipe.execute())
 
     def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        """See settle.lua; all shards of a round in one call. False: the shard has another owner."""
+        """See settle.lua; all shards of a round in one call. False: the shard is not ours as we left it."""
         if not settlements:
             return []
         keys: list[str] = [self.keys("jr")]
         args: list[Any] = []
         for each in settlements:
             keys += self._settled[each.fence.shard]
-            args += (each.fence.epoch, each.trim, each.version, pack(list(each.wake)), pack(list(each.histories)))
-        return [bool(done) for done in self._eval("settle", keys, args)]
+            epoch, step = each.fence.epoch, self._steps[each.fence.shard]
+            args += (epoch, step, each.trim, each.version, pack(list(each.wake)), pack(list(each.histories)))
+        done = [bool(answer) for answer in self._eval("settle", keys, args)]
+        for each, stepped in zip(settlements, done, strict=True):
+            self._steps[each.fence.shard] += stepped
+        return done
 
     def judge(self, fence: ShardFence, policy_version: int, writes: Writes) -> int:
-        """See judge.lua: 1 done, 0 another owner, -1 judged by a newer policy."""
+        """See judge.lua: 1 done, 0 not ours as we left it, -1 judged by a newer policy."""
         s = fence.shard
         keys = [self.keys(name, s) for name in ("sf", "st", "am", "dl", "ao", "ro")]
         keys += [self.keys("o", each) for each in range(self._shards)]
-        return int(self._eval("judge", keys, [fence.epoch, policy_version, writes.packed()]))
+        done = int(self._eval("judge", keys, [fence.epoch, self._steps[s], policy_version, writes.packed()]))
+        self._steps[s] += done == 1
+        return done
 
     def census(self, datasets: Sequence[bytes], after: bytes, edges_max: int) -> list[Any]:
         """See census.lua: datasets done, the last edge looked at of the next one, then seven numbers for each looked at."""

@@ -53,6 +53,13 @@ from headwater_schemas.events import Name
 
 THRESHOLD: Final = 0.75
 SHORTLIST: Final = 120
+STRONG: Final = 0.84
+"""Likeness of words from which on a name is nearly the other: one slip in a word of four letters, or a folder that is missing."""
+SAME_PLACE: Final = 0.92
+"""Likeness of namespaces that are one place: another port, a short host name, a slip in the host."""
+LAKE_AND_CATALOGUE: Final = 0.78
+ONE_STAGE: Final = 0.95
+"""Likeness of environments of which one side does not name its own."""
 
 _LAKE: Final = frozenset(
     {"s3", "gs", "abfs", "wasb", "hdfs", "file", "dbfs", "hive", "glue", "awsglue", "iceberg", "unitycatalog"}
@@ -150,6 +157,19 @@ def similarity(a: Name, b: Name) -> float:
     return score * _words(left, right) if score >= THRESHOLD else 0.0
 
 
+def meant(name: Name, other: Name) -> bool:
+    """Whether `other` is so near to `name`, in the same place, that a slip is likelier than another dataset.
+
+    Under nearly this name in another place or environment stands a copy: nobody mistyped it. The lake and its catalogue are
+    one place, for both name one table.
+    """
+    left, right = read_name(name.name), read_name(other.name)
+    if left.numbers != right.numbers or _environments(left, right) < ONE_STAGE:
+        return False
+    place = _namespaces(name.namespace, other.namespace)
+    return (place == LAKE_AND_CATALOGUE or place >= SAME_PLACE) and _words(left, right) >= STRONG
+
+
 def trigrams(parts: Parts) -> set[str]:
     """The trigrams of each word, with its ends marked."""
     grams: set[str] = set()
@@ -217,7 +237,7 @@ def _qualifiers(a: Parts, b: Parts) -> float:
 def _environments(a: Parts, b: Parts) -> float:
     if a.environments == b.environments:
         return 1.0
-    return 0.85 if a.environments and b.environments else 0.95
+    return 0.85 if a.environments and b.environments else ONE_STAGE
 
 
 @lru_cache(maxsize=_CACHE_SIZE)
@@ -248,7 +268,7 @@ def _namespaces(a: str, b: str) -> float:
         return 1.0
     left, right = read_namespace(a), read_namespace(b)
     if left.platform != right.platform:
-        return 0.78 if left.platform in _LAKE and right.platform in _LAKE else 0.5
+        return LAKE_AND_CATALOGUE if left.platform in _LAKE and right.platform in _LAKE else 0.5
     paths = 1.0 if left.path == right.path else 0.95 if not left.path or not right.path else 0.85
     if not left.hosts or not right.hosts:
         return (1.0 if left.hosts == right.hosts else 0.9) * paths

@@ -37,12 +37,14 @@ _NO_ONE: Final = (b"", b"", b"", None)
 class _Touch:
     """A template within one batch."""
 
-    __slots__ = ("event_id", "first", "last", "open", "open_id", "run_id")
+    __slots__ = ("event_id", "first", "last", "newest", "open", "open_id", "run_id")
 
     def __init__(self, first: int, event_id: bytes, run_id: bytes) -> None:
         self.first = self.last = first
         self.event_id = event_id
         self.run_id = run_id
+        self.newest: tuple[int, bytes] = (0, b"")
+        """Time and id of the last event, if its template says facts."""
         self.open: _Open | None = None
         """The run it spoke of last, `open_id`: a streaming job speaks of one all the time."""
         self.open_id = b""
@@ -116,6 +118,8 @@ class Batch:
             touch.last = c
         elif c < touch.first or (c == touch.first and event_id < touch.event_id):
             touch.first, touch.event_id, touch.run_id = c, event_id, run_id
+        if template.about and (c, event_id) > touch.newest:
+            touch.newest = (c, event_id)
         if template.lifecycle:
             self._lifecycle.append((template, c, event_id))
         if template.schema_versions:
@@ -266,6 +270,8 @@ class Batch:
         out = _Writes()
         for template, touch in self._touched.items():
             self._settle(template, touch, out)
+            if template.about:
+                self._settle_about(template.about, touch.newest, out)
         for template, c, event_id in self._lifecycle:
             self._removals(template, c, event_id, out)
         for key, (c, event_id, version) in self._versions.items():
@@ -291,7 +297,7 @@ class Batch:
         parts = [
             out.names, _flat(out.ds), zsets[0], out.sv, _flat(out.mv), out.fr, _flat(out.job), zsets[1], _flat(out.edge),
             zsets[2], out.ax, zsets[3], out.ex, _flat(out.al), out.wp, out.cad, out.runs, out.ro_add, out.ro_rem, out.closed, names,
-            _flat(out.gone),
+            _flat(out.gone), _flat(out.about),
         ]  # fmt: skip
         self.operations = sum(map(len, parts)) // 2
         self._know.trim()
@@ -358,6 +364,13 @@ class Batch:
             if minute > named:
                 self._name(pair, b"a" + pair)
             aliases[pair] = (max(last, asserted), max(minute, named))
+
+    @staticmethod
+    def _settle_about(facts: tuple[tuple[bytes, bytes], ...], newest: tuple[int, bytes], out: _Writes) -> None:
+        """The last writer of each fact; the call sees whether it says another thing than before, and names it."""
+        said = ONE.pack(newest[0]) + newest[1]
+        for at, text in facts:
+            _put(out.about, at, ONE, said + text)
 
     def _settle_dataset(self, key: bytes, template: Template, touch: _Touch, minute: int, out: _Writes) -> None:
         first, said = touch.first, (touch.first, touch.event_id)
@@ -447,6 +460,7 @@ class Batch:
         _put(out.ds, key, DS, DS.pack(NO_MIN, c, 0.0, NO_MIN, NO_MIN))
         out.gone[key] = max(c, out.gone.get(key, 0))
         self._name(key, b"d" + key)
+        self._name(key, b"bd" + key)
         for shard in range(self._rules.shards):  # its edges may live anywhere
             self._names.setdefault(shard, {})[b"n" + key] = None
 
@@ -540,6 +554,7 @@ class _Writes:
         self.ro_rem: list[Any] = []
         self.closed: list[bytes] = []
         self.gone: dict[bytes, int] = {}
+        self.about: dict[bytes, bytes] = {}
 
 
 def _put(records: dict[bytes, bytes], key: bytes, shape: struct.Struct, record: bytes) -> None:

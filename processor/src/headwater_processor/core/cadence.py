@@ -8,6 +8,9 @@ Of the gaps between written slots the deadline takes the one at the 95th percent
 gap that a random moment of the history lies in, in 95 of 100 cases, at most. A job that writes in 30 slots in a row
 every night has 29 gaps of five minutes for each gap of a day; counted by number its p95 is five minutes, and it would
 be called stale every morning. By time it is a day. For an even cadence both are the same.
+
+What rests at night is first seen to rest in its first night. So a history of less than a day (from the first written slot
+to the last) allows a day at least, whatever its gaps.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ SLOTS: Final = 4032
 RING_BYTES: Final = 4 + SLOTS // 8
 LEARN_SLOTS: Final = 8
 LEAST_AGE_US: Final = 900_000_000
+DAY_SLOTS: Final = 288
+FIRST_DAY_US: Final = SLOT_US * DAY_SLOTS
+"""Allowed at least while less than a day is known."""
 SPAN_US: Final = SLOT_US * SLOTS
 
 _NEWEST: Final = struct.Struct(">I")
@@ -71,19 +77,24 @@ def progress(ring: bytes | None) -> tuple[int, int]:
 
 
 def learned_max_age_us(ring: bytes | None, blind: Collection[int] = ()) -> int | None:
-    """How old the dataset may become: three times the p95 gap (by time), at least 15 min; None before 8 slots.
+    """How old the dataset may become: three times the p95 gap (by time), at least 15 min, and a day while less than a day is
+    known; None before 8 slots.
 
     `blind` are slots in which we were down ourselves: they are taken out of the gaps, for nobody knows what was
     written.
     """
     if progress(ring)[0] < LEARN_SLOTS:
         return None
-    return max(3 * _p95_by_time(_gaps(slots(ring), blind)) * SLOT_US, LEAST_AGE_US)
+    written = slots(ring)
+    least_us = FIRST_DAY_US if written[-1] - written[0] < DAY_SLOTS else LEAST_AGE_US
+    return max(3 * _p95_by_time(_gaps(written, blind)) * SLOT_US, least_us)
 
 
 def _gaps(written: list[int], blind: Iterable[int]) -> list[int]:
     """Lengths, in slots, between neighbours, less the blind slots between them; never below one."""
     unseen = sorted(set(blind) - set(written))
+    if not unseen:
+        return [after - before for before, after in pairwise(written)]
     gaps, at = [], 0
     for before, after in pairwise(written):
         while at < len(unseen) and unseen[at] < before:

@@ -6,12 +6,23 @@ Rules, the first that applies
    the same.
 2. The deadline is last write + the age that a policy allows, else + the learned one. Before it: **fresh**.
 3. Behind it, but a reader that was caught up has been idle within the age: **idle**. Nothing was there to be written.
-4. Behind it, and the emitter of its last write covers two datasets or more and was itself silent for longer than
-   max(`emitter_silent_us`, half the age): **no data**. The emitter has one alert, its datasets have none. Half the age,
-   so that the nightly job that spoke two hours ago and failed is not mistaken for a dead collector; the emitter is
-   judged on the as-of of the *whole* topic, for it may speak on any partition.
-5. Behind it: **late** while the alert is pending, **stale** when it fires. **Recovered** is fresh, while the alert
+4. Behind it, and the emitter of its last write covers two datasets or more, or is a connector's (`cdc:…`), and was itself
+   silent for longer than max(`emitter_silent_us`, half the age): **no data**. The emitter has one alert, its datasets have
+   none. Half the age, so that the nightly job that spoke two hours ago and failed is not mistaken for a dead collector; the
+   emitter is judged on the as-of of the *whole* topic, for it may speak on any partition. When it speaks again, a dataset
+   of a learned age has this age anew: what rests at this hour did not miss anything (its alert machine remembers until
+   when there was no data).
+5. Behind a *learned* deadline, and no job is known that writes it (applications do; only that it was written was seen):
+   **idle**. What is quiet there is nobody's fault that we know of.
+6. Behind a *learned* deadline, and nothing that the jobs that write it read was written since: **idle**, for there was nothing
+   to be made of. Was something written, its deadline is that time + the age. So the silence of what stands first is told
+   once, there, and not again by everything that comes after. Two five-minute slots are let pass, for who reads and who
+   writes tell of it at different moments. An input whose writes are not proven explains nothing, nor does a source of which
+   only the same emitter tells: what a connector does not capture it does not see there either.
+7. Behind it: **late** while the alert is pending, **stale** when it fires. **Recovered** is fresh, while the alert
    clears.
+
+A target that a person gave holds whatever the reason: rules 5 and 6 are only of what was learned.
 """
 
 from __future__ import annotations
@@ -23,11 +34,26 @@ from typing import Final
 
 from headwater_processor.core import cadence
 from headwater_processor.core.alerts import Finding, Machine, State
-from headwater_processor.core.judge_settings import AsOf, JudgeSettings, resolve_as_of, shown, span, time_said, when
+from headwater_processor.core.judge_settings import (
+    HOUR_US,
+    AsOf,
+    JudgeSettings,
+    resolve_as_of,
+    shown,
+    span,
+    time_said,
+    when,
+)
 from headwater_processor.core.policies import Effective
 from headwater_schemas.alerts import Severity
 from headwater_schemas.deltas import FreshnessState
 from headwater_schemas.events import Name
+
+CONNECTOR: Final = "cdc:"
+"""How the emitters begin that speak of one connector."""
+LET_PASS_SLOTS: Final = 2
+QUIET_LOOK_US: Final = 6 * HOUR_US
+"""What is quiet because its inputs are is looked at again after half of its age, at most this long: news of them wake it not."""
 
 _TARGET: Final = re.compile(r"last write (\S+ \S+ UTC), allowed age .*, so due by (\S+ \S+ UTC)")
 """What `_target` writes."""
@@ -40,7 +66,7 @@ class DatasetFacts:
     `written_by` and `emitter` are of the last proven write; `emitter_seen_us` is when that emitter was last heard, by
     any event; `emitter_datasets` how many datasets it covers. `partitions` of the topic have written the dataset (none:
     judge by all). `cadence_slots` is the ring of `core.cadence`. `touched_by` is the job that named it first. `members`
-    are all names of its class, itself included; empty: only itself.
+    are all names of its class, itself included; empty: only itself. `writer_known`: some job is known to write it.
     """
 
     name: Name
@@ -62,6 +88,9 @@ class DatasetFacts:
     cadence_slots: bytes | None = None
     touched_by: Name | None = None
     members: tuple[Name, ...] = ()
+    stated_owner: str = ""
+    """Owners that producers state; a policy has the last word."""
+    writer_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +99,7 @@ class Verdict:
 
     `deadline_us` 0: it never breaches. `next_look_us` 0: only news can change the verdict. `max_age_us` is the age that
     was allowed, `learned` whether nobody but the history says so. `as_of_us` 0: unknown, so nothing was judged.
+    `wants_inputs`: what the dataset is made of was not given, and may explain why it is late (rule 6).
     """
 
     state: FreshnessState
@@ -81,6 +111,7 @@ class Verdict:
     learned: bool = False
     severity: Severity = Severity.TICKET
     next_look_us: int = 0
+    wants_inputs: bool = False
 
     @property
     def breached(self) -> bool:
@@ -118,6 +149,8 @@ def merge_class(facts: Sequence[DatasetFacts]) -> DatasetFacts:
         idle_through_us=max(f.idle_through_us for f in alive),
         partitions=tuple(sorted({p for f in alive for p in f.partitions})),
         cadence_slots=ring,
+        stated_owner=next((f.stated_owner for f in facts if f.stated_owner), ""),
+        writer_known=any(f.writer_known for f in alive),
         members=tuple(
             sorted({n for f in facts for n in (f.members or (f.name,))}, key=lambda n: (n.namespace, n.name))
         ),
@@ -136,10 +169,24 @@ def silence_us(max_age_us: int, settings: JudgeSettings) -> int:
     return max(settings.emitter_silent_us, max_age_us // 2)
 
 
+def explains(emitter: str, covers: int) -> bool:
+    """Whether the silence of this emitter, which covers so many datasets, explains theirs (rule 4)."""
+    return bool(emitter) and (covers > 1 or emitter.startswith(CONNECTOR))
+
+
 def judge_freshness(
-    facts: DatasetFacts, policy: Effective, as_of: AsOf, settings: JudgeSettings, blind: Sequence[int] = ()
+    facts: DatasetFacts,
+    policy: Effective,
+    as_of: AsOf,
+    settings: JudgeSettings,
+    blind: Sequence[int] = (),
+    inputs: Sequence[DatasetFacts] | None = None,
 ) -> Verdict:
-    """The verdict before the alert machine: UNKNOWN, FRESH, IDLE, NO_DATA or LATE. `settle` tells the rest."""
+    """The verdict before the alert machine: UNKNOWN, FRESH, IDLE, NO_DATA or LATE. `settle` tells the rest.
+
+    `inputs` are the datasets that the jobs that write this one read, without itself: None if nobody has looked yet, empty if
+    they explain nothing (there is none, one is not known, too many, it feeds itself).
+    """
     as_of_us, why_not = resolve_as_of(as_of, facts.partitions)
     max_age_us, learned = allowed_age_us(facts, policy, blind)
     if why := _unjudgeable(facts, max_age_us, as_of_us):
@@ -164,7 +211,7 @@ def judge_freshness(
     if as_of_us <= deadline_us:
         reason = f"nothing was there to be written: readers caught up until {when(facts.idle_through_us)}; {target}"
         return replace(verdict, state=FreshnessState.IDLE, reason=reason, next_look_us=deadline_us + 1)
-    return _overdue(verdict, facts, target, resolve_as_of(as_of)[0], settings)
+    return _overdue(verdict, facts, target, resolve_as_of(as_of)[0], settings, inputs)
 
 
 def settle(verdict: Verdict, machine: Machine, muted_for_us: int | None = None) -> Verdict:
@@ -182,27 +229,90 @@ def settle(verdict: Verdict, machine: Machine, muted_for_us: int | None = None) 
     return verdict
 
 
-def _overdue(verdict: Verdict, facts: DatasetFacts, target: str, domain_us: int, settings: JudgeSettings) -> Verdict:
-    alone = facts.emitter_datasets < 2 or not facts.emitter or not facts.emitter_seen_us
+def _overdue(
+    verdict: Verdict,
+    facts: DatasetFacts,
+    target: str,
+    domain_us: int,
+    settings: JudgeSettings,
+    inputs: Sequence[DatasetFacts] | None,
+) -> Verdict:
+    alone = not explains(facts.emitter, facts.emitter_datasets) or not facts.emitter_seen_us
     explained_us = max(verdict.deadline_us, facts.emitter_seen_us + silence_us(verdict.max_age_us, settings))
     if not alone and domain_us > explained_us:
+        whose = f"none of its {facts.emitter_datasets} datasets" if facts.emitter_datasets > 1 else "this dataset"
         reason = (
-            f"its emitter {facts.emitter} has said nothing since {when(facts.emitter_seen_us)}, of none of its "
-            f"{facts.emitter_datasets} datasets: see the alert of the emitter; {target}"
+            f"its emitter {facts.emitter} has said nothing since {when(facts.emitter_seen_us)}, of {whose}: "
+            f"see the alert of the emitter; {target}"
         )
         look_us = verdict.as_of_us + settings.emitter_silent_us
         return replace(verdict, state=FreshnessState.NO_DATA, reason=reason, finding=Finding.HOLD, next_look_us=look_us)
-    failed = facts.last_failure_us > facts.last_write_us
-    tail = f"; a run failed at {when(facts.last_failure_us)}" if failed else ""
     # The emitter may yet turn out to be silent: its silence is looked at when it would be long enough.
     look_us = 0 if alone else explained_us + 1
+    look_us = look_us if look_us > verdict.as_of_us else 0
+    if verdict.learned:
+        verdict = _excused(verdict, facts, target, look_us, inputs)
+        if verdict.state is FreshnessState.IDLE:
+            return verdict
+    failed = facts.last_failure_us > facts.last_write_us
+    tail = f"; a run failed at {when(facts.last_failure_us)}" if failed else ""
     return replace(
         verdict,
         state=FreshnessState.LATE,
         reason=target + tail,
         finding=Finding.BREACHED,
-        next_look_us=look_us if look_us > verdict.as_of_us else 0,
+        next_look_us=look_us,
     )
+
+
+def _excused(
+    verdict: Verdict, facts: DatasetFacts, target: str, look_us: int, inputs: Sequence[DatasetFacts] | None
+) -> Verdict:
+    """Rules 5 and 6: the verdict as IDLE, or as it was, with the deadline that counts."""
+    if not facts.writer_known:
+        reason = f"quiet: no job is known that writes it, and no write was seen since {when(facts.last_write_us)}"
+        return _idle(verdict, reason, 0, look_us)
+    if inputs is None:
+        return replace(verdict, wants_inputs=True)
+    if not inputs or not all(_tells(one, facts) for one in inputs):
+        return verdict
+    fed_us = _fed_us(facts, inputs)
+    if not fed_us:
+        reason = f"nothing was there to be made of: {_sources_said(inputs)} written since"
+        again_us = verdict.as_of_us + min(max(verdict.max_age_us // 2, cadence.LEAST_AGE_US), QUIET_LOOK_US)
+        return _idle(verdict, reason, 0, _sooner(look_us, again_us))
+    deadline_us = max(verdict.deadline_us, fed_us + verdict.max_age_us)
+    if verdict.as_of_us > deadline_us:
+        return replace(verdict, deadline_us=deadline_us)
+    reason = f"something to be made of came only at {when(fed_us)}; {target}"
+    return _idle(verdict, reason, deadline_us, _sooner(look_us, deadline_us + 1))
+
+
+def _idle(verdict: Verdict, reason: str, deadline_us: int, look_us: int) -> Verdict:
+    return replace(verdict, state=FreshnessState.IDLE, reason=reason, deadline_us=deadline_us, next_look_us=look_us)
+
+
+def _sooner(a_us: int, b_us: int) -> int:
+    """The sooner of two looks, of which 0 is none."""
+    return min(a_us, b_us) if a_us and b_us else a_us or b_us
+
+
+def _tells(one: DatasetFacts, facts: DatasetFacts) -> bool:
+    """Whether an input says, by itself, when it was written."""
+    return one.last_write_us > 0 and (one.writer_known or one.emitter != facts.emitter)
+
+
+def _fed_us(facts: DatasetFacts, inputs: Sequence[DatasetFacts]) -> int:
+    """When something was written, after the dataset was, that it could be made of: the begin of the first such slot; 0: never."""
+    after = cadence.slot_of(max(facts.last_write_us, facts.idle_through_us)) + LET_PASS_SLOTS
+    found = [slot for one in inputs for slot in cadence.slots(one.cadence_slots) if slot >= after]
+    return min(found, default=0) * cadence.SLOT_US
+
+
+def _sources_said(inputs: Sequence[DatasetFacts]) -> str:
+    names = sorted(shown(one.name) for one in inputs)
+    rest = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return f"{' and '.join(names[:2])}{rest} {'was' if len(names) == 1 else 'were'} not"
 
 
 def _target(facts: DatasetFacts, policy: Effective, max_age_us: int, learned: bool) -> str:

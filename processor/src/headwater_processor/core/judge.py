@@ -14,12 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from headwater_processor.core import wording
-from headwater_processor.core.alerts import Finding, Machine, Observation, State, Transition, fingerprint, step
-from headwater_processor.core.aliases import Candidates, Role
+from headwater_processor.core.alerts import Finding, Machine
+from headwater_processor.core.aliases import Candidates, Role, meant
+from headwater_processor.core.desk import CANDIDATES, DOWNSTREAM, INPUTS, Desk, Judgement
 from headwater_processor.core.freshness import (
     DatasetFacts,
     Verdict,
     allowed_age_us,
+    explains,
     judge_freshness,
     settle,
     silence_us,
@@ -33,17 +35,20 @@ from headwater_processor.core.unlinked import (
     JobFacts,
     Loose,
     OpenRun,
+    kind_of,
     loose_dataset,
     loose_job,
     lost_runs,
 )
-from headwater_processor.core.wording import Case
-from headwater_schemas.alerts import Alert, AlertState
 from headwater_schemas.deltas import FreshnessState, Status
-from headwater_schemas.events import Name
 
-LOOK_FOR_CANDIDATES_US = 3_600_000_000
-"""A loose dataset without any candidate is looked at again after this long: the right name may have come since."""
+LOOK_AT_LOOSE_US = 3_600_000_000
+"""A loose dataset is looked at again after this long: the right name may have come since, or what it lacks under an alias."""
+LOOK_AT_SOURCES_US = 6 * LOOK_AT_LOOSE_US
+"""So is a source, of which there may be as many as tables: most have no other name to be found."""
+
+ALIAS_LOOK_US = 60_000_000
+"""What has several names and is not simply well is looked at so often: news come under one of its names, and wake only that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +62,6 @@ class EmitterFacts:
     covers: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What follows from the facts. `status` is None where the subject has no image of it (emitters, domains). `max_age_us` is
-    the age that a dataset was allowed, 0 if none."""
-
-    status: Status | None
-    alerts: tuple[Alert, ...]
-    machines: Mapping[str, Machine | None]
-    next_look_us: int
-    max_age_us: int = 0
-
-
 def judge_dataset(
     facts: DatasetFacts,
     policies: PolicySet,
@@ -78,23 +71,30 @@ def judge_dataset(
     candidates: Candidates | None = None,
     previous: Status | None = None,
     blind: Sequence[int] = (),
+    inputs: Sequence[DatasetFacts] | None = None,
 ) -> Judgement:
     """Judge one dataset: freshness and looseness.
 
     `facts` are of its whole class of aliases (`merge_class`) under its own name. Of a class only the member that sorts
     first raises alerts; the others show the same state. `previous` is the last status (for `since` and for candidates
-    found already), `blind` are slots of our own downtime (see `cadence`).
+    found already), `blind` are slots of our own downtime (see `cadence`). `candidates` and `inputs` (see `judge_freshness`)
+    are dear to read: without them `Judgement.wants` says whether they matter.
     """
     members = facts.members or (facts.name,)
     policy = policies.for_class(members)
     speaks = facts.name == min(members, key=lambda n: (n.namespace, n.name))
-    verdict = judge_freshness(facts, policy, as_of, settings, blind)
-    desk = _Desk(machines, verdict.as_of_us, policy, settings)
+    verdict = judge_freshness(facts, policy, as_of, settings, blind, inputs)
+    desk = Desk(machines, verdict.as_of_us, policy, settings)
+    if verdict.wants_inputs:
+        desk.want(INPUTS)
     verdict = _step_freshness(desk, facts, verdict, speaks)
     # Who reads or writes it may say so on any partition, so looseness is judged by the as-of of all.
     domain_us = resolve_as_of(as_of)[0]
-    kind, found = _step_looseness(desk, facts, domain_us, candidates, previous, speaks)
-    return desk.judgement(_status(verdict, kind, found, policy, previous), verdict.max_age_us)
+    unlinked, found = _step_looseness(desk, facts, domain_us, candidates, previous, speaks)
+    kind = "" if unlinked else kind_of(facts, policy)
+    if len(members) > 1 and verdict.state is not FreshnessState.FRESH:
+        desk.look(verdict.as_of_us + ALIAS_LOOK_US if verdict.as_of_us else 0)
+    return desk.judgement(_status(verdict, unlinked, found, kind, policy, previous), verdict.max_age_us)
 
 
 def judge_job(
@@ -108,7 +108,7 @@ def judge_job(
     """Judge whether a job hangs loose. Its status says nothing of freshness."""
     policy = policies.for_job(facts.name)
     as_of_us = resolve_as_of(as_of)[0]
-    desk = _Desk(machines, as_of_us, policy, settings)
+    desk = Desk(machines, as_of_us, policy, settings)
     raised: Loose | None = None
     for row in JOB_KINDS:
         loose = loose_job(row, facts, policy, as_of_us, settings)
@@ -139,8 +139,8 @@ def judge_run_lost(
     """Judge the open runs of a job: one alert for the job, however many of its runs never ended."""
     policy = policies.for_job(facts.name)
     as_of_us = resolve_as_of(as_of)[0]
-    desk = _Desk(machines, as_of_us, policy, settings)
-    lost, look_us = lost_runs(runs, facts.last_complete_us, as_of_us, settings)
+    desk = Desk(machines, as_of_us, policy, settings)
+    lost, look_us = lost_runs(runs, facts.alive_us, as_of_us, settings)
     finding = Finding.BREACHED if lost else Finding.OK
     deadline_us = lost[0].seen_us + settings.run_timeout_us if lost else 0
     desk.step(wording.run_lost(facts, lost, policy), finding, deadline_us)
@@ -155,162 +155,50 @@ def judge_emitter(
     machines: Mapping[str, Machine],
     settings: JudgeSettings,
     blind: Sequence[int] = (),
+    downstream: int | None = None,
 ) -> Judgement:
     """Judge whether a whole emitter went silent.
 
     It is silent exactly when one of its datasets is NO_DATA for it, or when a policy on the emitter itself gives an
-    age.
+    age. `downstream` is how many datasets of others are made of what it writes; `Judgement.wants` says whether it matters.
     """
     policy = policies.for_emitter(facts.name)
     as_of_us = resolve_as_of(as_of)[0]
-    desk = _Desk(machines, as_of_us, policy, settings)
+    desk = Desk(machines, as_of_us, policy, settings)
     deadlines = _emitter_deadlines(facts, policies, policy, settings, blind)
     finding, deadline_us = Finding.GONE, 0
     if deadlines and facts.seen_us:
         deadline_us = min(deadlines)[0]
         finding = Finding.BREACHED if as_of_us > deadline_us else Finding.OK
-        desk.look(deadline_us + 1 if finding is Finding.OK else 0)
+        # While it is silent it is looked at now and then: what it wrote may have got another emitter meanwhile.
+        desk.look(deadline_us + 1 if finding is Finding.OK else as_of_us + settings.emitter_silent_us)
     overdue = [critical for due_us, critical in deadlines if as_of_us > due_us]
-    desk.step(
-        wording.emitter_silent(facts.name, facts.seen_us, len(overdue), any(overdue), policy, as_of_us),
-        finding,
-        deadline_us,
+    case = wording.emitter_silent(
+        facts.name, facts.seen_us, len(overdue), any(overdue), policy, as_of_us, downstream or 0
     )
+    if finding is Finding.BREACHED and downstream is None and not desk.fires(case):
+        desk.want(DOWNSTREAM)
+    desk.step(case, finding, deadline_us)
     return desk.judgement(None)
 
 
-def judge_blind(
-    domain: str,
-    frozen_since_us: int,
-    unjudged_critical: int,
-    why: str,
-    now_us: int,
-    machines: Mapping[str, Machine],
-    settings: JudgeSettings,
-) -> Judgement:
-    """Judge Headwater itself: nothing is judged while as-of stands still. Times are of the state's clock, not as-of.
-
-    `frozen_since_us` is when as-of last moved; `unjudged_critical` how many datasets with criticality HIGH or CRITICAL
-    wait for it.
-    """
-    desk = _Desk(machines, now_us, Effective(), settings)
-    deadline_us = frozen_since_us + settings.blind_after_us
-    finding = Finding.BREACHED if now_us > deadline_us else Finding.OK
-    desk.look(deadline_us + 1 if finding is Finding.OK else 0)
-    desk.step(wording.blind(domain, frozen_since_us, unjudged_critical, why, now_us), finding, deadline_us)
-    return desk.judgement(None)
-
-
-def judge_partition(
-    topic: str,
-    partition: int,
-    stopped_since_us: int,
-    reason: str,
-    resume: str,
-    now_us: int,
-    machines: Mapping[str, Machine],
-) -> Judgement:
-    """The alert of a partition that was stopped (0: it runs). `resume` is the command that lets it go on."""
-    desk = _Desk(machines, now_us, Effective(), JudgeSettings())
-    finding = Finding.BREACHED if stopped_since_us else Finding.OK
-    desk.step(wording.partition_stopped(topic, partition, stopped_since_us, reason, resume), finding, stopped_since_us)
-    return desk.judgement(None)
-
-
-def watchdog(domain: str, now_us: int) -> Alert:
-    """The alert that always fires. Its ids never change; only `as_of_us` moves, and whoever misses it knows we are
-    dead.
-    """
-    case = wording.watchdog(domain)
-    fired = step(None, Observation(case.fingerprint, Finding.BREACHED, 1, severity=case.severity)).transitions[0]
-    return _alert(case, replace(fired, at_us=now_us), -1)
-
-
-class _Desk:
-    """One judgement in the making: steps machines, and gathers what changed, what is to be said, when to look again."""
-
-    def __init__(self, machines: Mapping[str, Machine], at_us: int, policy: Effective, settings: JudgeSettings) -> None:
-        self._machines = machines
-        self._at_us = at_us
-        self.policy = policy
-        self.settings = settings
-        self._changed: dict[str, Machine | None] = {}
-        self._alerts: list[Alert] = []
-        self._looks: list[int] = []
-
-    @property
-    def for_us(self) -> int:
-        return self.policy.for_us or self.settings.for_us
-
-    @property
-    def clear_us(self) -> int:
-        return self.policy.clear_us or self.settings.clear_us
-
-    def look(self, at_us: int) -> None:
-        if at_us > 0:
-            self._looks.append(at_us)
-
-    def idle(self, kind: str, subject_kind: str, name: Name, finding: Finding) -> bool:
-        """Whether this alert has no machine and needs none: then nothing is to be said, and no words are made."""
-        if finding is not Finding.OK and finding is not Finding.GONE:
-            return False
-        return fingerprint(kind, subject_kind, name.namespace, name.name) not in self._machines
-
-    def step(
-        self,
-        case: Case,
-        finding: Finding,
-        deadline_us: int,
-        for_us: int | None = None,
-        clear_us: int | None = None,
-        at_us: int | None = None,
-    ) -> Machine:
-        """Step the machine of this case; one that does not exist and has nothing to remember is not made.
-
-        Durations and as-of are those of the desk unless given.
-        """
-        for_us = self.for_us if for_us is None else for_us
-        clear_us = self.clear_us if clear_us is None else clear_us
-        machine = self._machines.get(case.fingerprint)
-        at_us = self._at_us if at_us is None else at_us
-        if finding is Finding.GONE and machine:
-            # Not a matter of as-of: what was dropped is dropped, though as-of has fallen behind.
-            at_us = max(at_us, machine.seen_us)
-        if machine is None and (finding in (Finding.OK, Finding.GONE) or (finding is Finding.HOLD and not for_us)):
-            return Machine()
-        if at_us <= 0:
-            return machine or Machine()
-        taken = step(
-            machine, Observation(case.fingerprint, finding, at_us, deadline_us, for_us, clear_us, case.severity)
-        )
-        self._alerts.extend(_alert(case, t, self.policy.version) for t in taken.transitions)
-        self.look(taken.next_look_us)
-        if taken.machine != machine:
-            self._changed[case.fingerprint] = None if _forgettable(taken.machine) else taken.machine
-        return taken.machine
-
-    def judgement(self, status: Status | None, max_age_us: int = 0) -> Judgement:
-        return Judgement(status, tuple(self._alerts), self._changed, min(self._looks, default=0), max_age_us)
-
-
-def _forgettable(machine: Machine) -> bool:
-    """True if the machine is as good as none: quiet, and it never fired."""
-    return machine.state is State.QUIET and not machine.highest_us and not machine.held_us
-
-
-def _step_freshness(desk: _Desk, facts: DatasetFacts, verdict: Verdict, speaks: bool) -> Verdict:
+def _step_freshness(desk: Desk, facts: DatasetFacts, verdict: Verdict, speaks: bool) -> Verdict:
     desk.look(verdict.next_look_us)
     finding = verdict.finding if speaks else Finding.GONE
     machine = Machine()
+    for_us = desk.for_us
     if not desk.idle("DatasetStale", "dataset", facts.name, finding):
-        machine = desk.step(wording.stale(facts, verdict, desk.policy), finding, verdict.deadline_us)
+        case = wording.stale(facts, verdict, desk.policy)
+        if verdict.learned and (finding is Finding.HOLD or desk.held_us(case) > verdict.deadline_us):
+            for_us = max(for_us, verdict.max_age_us)
+        machine = desk.step(case, finding, verdict.deadline_us, for_us)
     if not speaks and verdict.breached:
-        desk.look(verdict.deadline_us + desk.for_us if verdict.as_of_us < verdict.deadline_us + desk.for_us else 0)
-    return settle(verdict, machine, None if speaks else desk.for_us)
+        desk.look(verdict.deadline_us + for_us if verdict.as_of_us < verdict.deadline_us + for_us else 0)
+    return settle(verdict, machine, None if speaks else for_us)
 
 
 def _step_looseness(
-    desk: _Desk,
+    desk: Desk,
     facts: DatasetFacts,
     as_of_us: int,
     candidates: Candidates | None,
@@ -323,10 +211,18 @@ def _step_looseness(
     for row in DATASET_KINDS:
         loose = loose_dataset(row, facts, desk.policy, as_of_us, desk.settings)
         mine: tuple[str, ...] = ()
+        if loose and loose.right and row.kind != READ_NEVER_WRITTEN:
+            loose = None
         if loose and loose.raised:
-            raised = loose.kind
-            found = mine = _candidates(loose, facts, candidates, previous)
-            desk.look(as_of_us + LOOK_FOR_CANDIDATES_US if not mine and candidates is not None else 0)
+            mine = _candidates(loose, facts, candidates, previous)
+            if not mine and candidates is None:
+                desk.want(CANDIDATES)
+            else:
+                desk.look(as_of_us + (LOOK_AT_SOURCES_US if loose.right else LOOK_AT_LOOSE_US))
+            if loose.right and not mine:
+                loose = None
+            else:
+                raised, found = loose.kind, mine
         desk.look(loose.next_look_us if loose else 0)
         finding, deadline_us = _looseness(loose) if speaks else (Finding.GONE, 0)
         if not desk.idle(row.alert, "dataset", facts.name, finding):
@@ -345,17 +241,21 @@ def _looseness(loose: Loose | None) -> tuple[Finding, int]:
 def _candidates(
     loose: Loose, facts: DatasetFacts, candidates: Candidates | None, previous: Status | None
 ) -> tuple[str, ...]:
-    """Names it may have been meant to be. Those found once stay: looking again costs milliseconds."""
+    """Names it may have been meant to be. Those found once stay: looking again costs milliseconds.
+
+    Where nothing need be missing (a source) only a name that was probably meant is one.
+    """
     if previous and previous.unlinked == loose.kind and previous.candidates:
         return previous.candidates
     if candidates is None:
         return ()
     role = Role.WRITTEN if loose.kind == READ_NEVER_WRITTEN else Role.READ
-    return tuple(str(name) for name, _ in candidates.suggest(facts.name, role=role, exclude=facts.members))
+    names = [name for name, _ in candidates.suggest(facts.name, role=role, exclude=facts.members)]
+    return tuple(str(name) for name in names if not loose.right or meant(facts.name, name))
 
 
 def _status(
-    verdict: Verdict, unlinked: str, found: tuple[str, ...], policy: Effective, previous: Status | None
+    verdict: Verdict, unlinked: str, found: tuple[str, ...], kind: str, policy: Effective, previous: Status | None
 ) -> Status:
     status = Status(
         state=verdict.state,
@@ -366,6 +266,7 @@ def _status(
         candidates=found,
         owner=policy.owner,
         policy_version=policy.version,
+        kind=kind,
     )
     if previous and previous.state is status.state:
         return replace(status, since_us=previous.since_us or status.since_us)
@@ -382,7 +283,7 @@ def _emitter_deadlines(
 ) -> list[tuple[int, bool]]:
     """When each dataset will be NO_DATA for this emitter, and whether somebody should be woken for it."""
     deadlines = [(facts.seen_us + policy.max_age_us, policy.critical)] if policy.explicit else []
-    if max(facts.covers, len(facts.datasets)) < 2:
+    if not explains(facts.name, max(facts.covers, len(facts.datasets))):
         return deadlines
     for dataset in facts.datasets:
         if not dataset.present or not dataset.last_write_us or dataset.emitter != facts.name:
@@ -394,27 +295,3 @@ def _emitter_deadlines(
             silent_us = facts.seen_us + silence_us(age_us, settings)
             deadlines.append((max(due_us, silent_us), of_dataset.critical and not learned))
     return deadlines
-
-
-def _alert(case: Case, transition: Transition, policy_version: int) -> Alert:
-    resolved = transition.state is AlertState.RESOLVED
-    return Alert(
-        alert_id=transition.alert_id,
-        fingerprint=transition.fingerprint,
-        incident_id=transition.incident_id,
-        kind=case.kind,
-        state=transition.state,
-        severity=transition.severity,
-        subject_kind=case.subject_kind,
-        namespace=case.name.namespace,
-        name=case.name.name,
-        owner=case.owner,
-        summary=case.resolved if resolved else case.summary,
-        reason=case.reason,
-        remedy="" if resolved else case.remedy,
-        since_us=transition.deadline_us,
-        deadline_us=transition.deadline_us,
-        as_of_us=transition.at_us,
-        policy_version=policy_version,
-        candidates=case.candidates,
-    )

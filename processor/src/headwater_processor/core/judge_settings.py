@@ -35,6 +35,7 @@ class JudgeSettings:
     * `emitter_silent_us`: the least silence of an emitter that explains why its datasets are late.
     * `run_timeout_us`: a run that has said nothing for this long is lost.
     * `blind_after_us`: as-of may stand still this long before somebody is told that nothing is judged.
+    * `growth_names`: so many new names of one form from one emitter, in each of two hours, are growth without end.
     * `for_us`, `clear_us`: what holds where a policy says nothing of it.
     """
 
@@ -46,6 +47,7 @@ class JudgeSettings:
     emitter_silent_us: int = 10 * MINUTE_US
     run_timeout_us: int = 6 * HOUR_US
     blind_after_us: int = 5 * MINUTE_US
+    growth_names: int = 100
     for_us: int = 0
     clear_us: int = 0
 

@@ -18,7 +18,7 @@ PIECE_MAX: Final = 2_000
 
 PARTS: Final = (
     "names", "ds", "dz", "sv", "mv", "fr", "job", "jz", "edge", "ez", "ax", "mz", "ex", "al", "wp", "cad", "runs",
-    "ro_add", "ro_rem", "closed", "outbox", "gone",
+    "ro_add", "ro_rem", "closed", "outbox", "gone", "about",
 )  # fmt: skip
 """The lists of a call in the order of apply.lua."""
 
@@ -26,7 +26,7 @@ _STRIDE: Final = dict.fromkeys(PARTS, 2) | {"runs": 5, "closed": 1}
 WEIGHT: Final = {
     **dict.fromkeys(PARTS, 1),
     "ds": 2, "dz": 2, "sv": 2, "mv": 2, "fr": 3, "job": 2, "edge": 2, "ez": 2, "ax": 4, "ex": 2, "al": 2, "wp": 2,
-    "cad": 4, "runs": 3,
+    "cad": 4, "runs": 3, "about": 2,
 }  # fmt: skip
 """Of one element of a part, in simple writes of about 1.5 µs: what is joined is read first, and of two members of `ax` with
 equal scores the whole names are compared, a dozen times. By regression of Redis' own times of 700 calls."""

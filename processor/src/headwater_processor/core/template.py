@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from headwater_processor.core.about import stated
 from headwater_schemas.events import Name
 from headwater_schemas.ids import dataset_key, edge_key, emitter_key, job_key
 from headwater_schemas.naming import canonical_dataset
@@ -53,6 +54,7 @@ class Template:
     """
 
     __slots__ = (
+        "about",
         "aliases",
         "asserted",
         "backfill",
@@ -90,6 +92,8 @@ class Template:
         self._job(tail)
         self._datasets(tail)
         self._edges(tail)
+        facets = tail["facets"]
+        self.about: tuple[tuple[bytes, bytes], ...] = self._about(facets) if facets else ()
         self.run_flags = (STREAMING if self.streaming else 0) | (RESTARTABLE if tail["restartable"] else 0)
         self.backfill = bool(tail["backfill"])
         runtime = tail["runtime"]
@@ -188,6 +192,17 @@ class Template:
         self.asserted: tuple[bytes, ...] = tuple(dict.fromkeys(read + written))
         emitter = self.emitter
         self.emits: tuple[bytes, ...] = tuple(emitter.key + key for key in self.outputs) if emitter is not None else ()
+
+    def _about(self, facets: bytes) -> tuple[tuple[bytes, bytes], ...]:
+        """Facts of the job and of the datasets that the event uses: key and kind of fact, text. Of a dataset that is said to be
+        two things the larger is kept, as when two events of one time and id said it."""
+        used = frozenset(self.use_keys)
+        facts: dict[bytes, bytes] = {}
+        for dataset, tag, text in stated(facets):
+            key = self.job_key if dataset is None else dataset_key(canonical_dataset(dataset.namespace, dataset.name))
+            if key and (dataset is None or key in used):
+                facts[key + tag] = max(text, facts.get(key + tag, b""))
+        return tuple(facts.items())
 
     def offset_key(self, dataset: int, partition: int) -> bytes:
         """Where a run keeps the offsets of one partition: direction, dataset, partition."""

@@ -56,7 +56,7 @@ def stale(facts: DatasetFacts, verdict: Verdict, policy: Effective) -> Case:
         resolved=f"{name} is {how}.",
         reason=verdict.reason,
         remedy=f"See who should write it: headwater trace {quoted(facts.name)} --upstream --depth 3.{by}",
-        owner=policy.owner,
+        owner=policy.owner or facts.stated_owner,
     )
 
 
@@ -79,7 +79,7 @@ def loose_dataset(
         resolved=f"{name} is {missing} now, or was declared, or is gone.",
         reason=f"{since}{first}, never {missing}" if since else "",
         remedy=f"See who: headwater trace {argument} {way}. If it is right, declare it a {flag} in a policy.",
-        owner=policy.owner,
+        owner=policy.owner or facts.stated_owner,
         candidates=tuple(candidates),
     )
 
@@ -105,7 +105,7 @@ def loose_job(row: JobKind, facts: JobFacts, loose: Loose | None, policy: Effect
         resolved=f"Job {name} is linked now, or was declared, or hangs loose in another way.",
         reason=f"known since {when(loose.since_us)}{told}" if loose else "",
         remedy=f"Look at its runs: headwater status --job {quoted(facts.name)}. If it is right, {declare} in a policy.",
-        owner=policy.owner,
+        owner=policy.owner or facts.stated_owner,
     )
 
 
@@ -123,21 +123,47 @@ def run_lost(facts: JobFacts, lost: Sequence[OpenRun], policy: Effective) -> Cas
         resolved=f"Job {name} has no lost run any more: it ended, or a later one ended well.",
         reason=f"run {UUID(bytes=first.run_id)} began {when(first.started_us)}, no end was told" if lost else "",
         remedy=f"Look for its pod (killed, out of memory?): headwater status --job {quoted(facts.name)}.",
-        owner=policy.owner,
+        owner=policy.owner or facts.stated_owner,
     )
 
 
-def emitter_silent(emitter: str, seen_us: int, overdue: int, critical: bool, policy: Effective, as_of_us: int) -> Case:
+def emitter_silent(
+    emitter: str, seen_us: int, overdue: int, critical: bool, policy: Effective, as_of_us: int, downstream: int = 0
+) -> Case:
     """EmitterSilent."""
+    affected = f"; {downstream} more {'is' if downstream == 1 else 'are'} made of it" if downstream else ""
+    datasets = "1 dataset is" if overdue == 1 else f"{overdue} datasets are"
     return Case(
         kind="EmitterSilent",
         subject_kind="emitter",
         name=Name("", emitter),
         severity=Severity.PAGE if critical else Severity.TICKET,
-        summary=f"{emitter} has said nothing for {span(as_of_us - seen_us)}; {overdue} of what it covers is overdue.",
+        summary=f"{emitter} has said nothing for {span(as_of_us - seen_us)}; {datasets} overdue for it{affected}.",
         resolved=f"{emitter} speaks again (last heard {when(seen_us)}), or covers nothing overdue.",
         reason=f"last heard {when(seen_us)}; its datasets show no-data and raise no alerts of their own",
         remedy=f"Is it running, and does it reach Kafka? headwater status --emitter {quoted_text(emitter)}.",
+        owner=policy.owner,
+    )
+
+
+def node_growth(
+    subject_kind: str, name: Name, new: int, skeletons: Sequence[str], examples: Sequence[str], policy: Effective
+) -> Case:
+    """NodeGrowth."""
+    who = name.name or name.namespace
+    like = ", ".join(skeletons[:3]) + (", …" if len(skeletons) > 3 else "")
+    return Case(
+        kind="NodeGrowth",
+        subject_kind=subject_kind,
+        name=name,
+        severity=Severity.TICKET,
+        summary=f"{who} brought {new} new names in an hour, and such in the hour before: {like}.",
+        resolved=f"{who} brings few new names again.",
+        reason=f"for example {', '.join(examples)}" if examples else "",
+        remedy=(
+            "Dates, hashes and ids in names make the graph grow for ever. Have them folded where they come in: doors.fold in "
+            "the settings of that door (headwater config show --explain says what it takes)."
+        ),
         owner=policy.owner,
     )
 

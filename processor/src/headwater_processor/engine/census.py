@@ -21,7 +21,7 @@ from headwater_processor.adapters.shard_store import ShardStore
 from headwater_processor.core.alerts import State
 from headwater_processor.core.policies import PolicySet
 from headwater_processor.engine.facts import FactReader
-from headwater_processor.engine.judging import ShardJudge
+from headwater_processor.engine.waking import ShardJudge
 from headwater_processor.state.layout import unpack_name
 from headwater_schemas.alerts import Severity
 from headwater_schemas.deltas import FreshnessState
@@ -48,7 +48,8 @@ SEVERITIES: Final = tuple(severity.value.lower() for severity in Severity)
 EDGE_KINDS: Final = ("reads", "writes", "derives")
 INVENTORIES: Final = ("declared", "observed")
 TABLES: Final = {"dataset": ("ZCARD", "dz"), "job": ("ZCARD", "jz"), "emitter": ("ZCARD", "mz"), "edge": ("ZCARD", "ez"),
-                 "alias": ("HLEN", "al"), "run": ("HLEN", "run"), "name": ("HLEN", "names")}  # fmt: skip
+                 "alias": ("HLEN", "al"), "run": ("HLEN", "run"), "name": ("HLEN", "names"),
+                 "fact": ("HLEN", "about")}  # fmt: skip
 """What the owner of shard 0 counts for the whole domain, and how."""
 
 
@@ -72,10 +73,12 @@ class Figures:
     """dataset or job → nodes that were judged."""
     unlinked: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(dataset or job, kind) → nodes."""
+    kinds: Counter[str] = field(default_factory=Counter)
+    """source or leaf → datasets."""
 
     def add(self, other: Figures) -> None:
         """Count what was counted elsewhere."""
-        for name in ("inventory", "covered", "states", "slo", "edges", "judged", "unlinked"):
+        for name in ("inventory", "covered", "states", "slo", "edges", "judged", "unlinked", "kinds"):
             getattr(self, name).update(getattr(other, name))
         self.without_run += other.without_run
         self.duplicates += other.duplicates
@@ -197,6 +200,8 @@ class Census:
             figures.judged[node] += 1
             if status.unlinked:
                 figures.unlinked[node, status.unlinked] += 1
+            elif status.kind:
+                figures.kinds[status.kind] += 1
         walk.left = list(keys)
 
     def _tell(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from headwater_processor.adapters.shard_store import ShardStore
+from headwater_processor.core.about import DATASET_OWNERS, JOB_OWNERS
 from headwater_processor.core.aliases import Candidates, Role
 from headwater_processor.core.freshness import DatasetFacts, merge_class
 from headwater_processor.core.judge import EmitterFacts
@@ -20,16 +21,25 @@ from headwater_processor.state.layout import (
     FreshnessRecord,
     JobRecord,
     last_emitter,
+    unpack_about,
     unpack_name,
     unpack_partitions,
 )
-from headwater_processor.state.runs import unpack_history
+from headwater_processor.state.runs import JobHistory, unpack_history
 from headwater_schemas.events import Name
-from headwater_schemas.ids import KEY_BYTES, dataset_key
+from headwater_schemas.ids import KEY_BYTES, READS, WRITES, dataset_key
 
 ALIASES_EVERY_S: Final = 5.0
+ALIASES_OF_NEW_S: Final = 1.0
+"""How old the known aliases may be when a dataset is looked at for the first time: its event may have told of them."""
 CANDIDATES_EVERY_S: Final = 30.0
 EMITTER_DATASETS_MAX: Final = 1000
+WRITERS_MAX: Final = 20
+INPUTS_MAX: Final = 50
+"""Jobs that write a dataset, and datasets that they read; with more of them nothing is explained by its inputs."""
+UPSTREAM_MAX: Final = 200
+"""Datasets before a dataset among which it is looked for itself, for who feeds itself is not explained by its inputs; and
+datasets after a silent emitter that are counted."""
 _NOBODY: Final = bytes(KEY_BYTES)
 
 
@@ -53,7 +63,6 @@ class FactReader:
         self._classes_policies: object = None
         self._candidates: Candidates | None = None
         self._candidates_at = -1e9
-        self.last_datasets: list[bytes] = []
         self._critical = 0
         self._critical_at = -1e9
         self._critical_of: PolicySet | None = None
@@ -65,13 +74,15 @@ class FactReader:
 
     # ---- datasets --------------------------------------------------------------------------------------------------
 
-    def datasets(self, keys: Sequence[bytes], policies: PolicySet) -> dict[bytes, DatasetFacts]:
-        """Facts of datasets, merged with their aliases; those of which nothing is known are left out."""
+    def datasets(
+        self, keys: Sequence[bytes], policies: PolicySet, *, aliases_s: float = ALIASES_EVERY_S
+    ) -> dict[bytes, DatasetFacts]:
+        """Facts of datasets, merged with their aliases (as they were known so long ago at most); those of which nothing is known
+        are left out."""
         self._alive()
         if not keys:
-            self.last_datasets = []
             return {}
-        self._refresh_classes(policies)
+        self._refresh_classes(policies, aliases_s)
         members = {key: self._classes.get(key, (key,)) for key in keys}
         single = self._single({each for group in members.values() for each in group})
         found: dict[bytes, DatasetFacts] = {}
@@ -80,19 +91,19 @@ class FactReader:
                 continue
             known = [single[key], *(single[each] for each in group if each != key and each in single)]
             found[key] = merge_class(known) if len(known) > 1 else known[0]
-        self.last_datasets = list(found)
         return found
 
     def _single(self, keys: Iterable[bytes]) -> dict[bytes, DatasetFacts]:
         keys = list(keys)
         table = self._store.keys
-        ds, dz, fr, wp, cad = self._store.many(
+        ds, dz, fr, wp, cad, owners = self._store.many(
             [
                 ("HMGET", table("ds"), *keys),
                 ("ZMSCORE", table("dz"), *keys),
                 ("HMGET", table("fr"), *keys),
                 ("HMGET", table("wp"), *keys),
                 ("HMGET", table("cad"), *keys),
+                ("HMGET", table("about"), *(key + DATASET_OWNERS for key in keys)),
             ]
         )
         fresh = {key: FreshnessRecord.unpack(value) for key, value in zip(keys, fr, strict=True) if value is not None}
@@ -100,6 +111,7 @@ class FactReader:
         emitters = self._emitters({record.emitter for record in fresh.values()} - {_NOBODY})
         people = {r.job for r in fresh.values()} | {r.first_job for r in cores.values()} | set(emitters)
         self._names.learn([*keys, *(people - {b"", _NOBODY})])
+        unwritten = self._without_writer([key for key in keys if key not in fresh or fresh[key].job in (b"", _NOBODY)])
         facts: dict[bytes, DatasetFacts] = {}
         for at, key in enumerate(keys):
             name, core = self._names.get(key), cores.get(key)
@@ -107,7 +119,7 @@ class FactReader:
                 continue
             facts[key] = self._facts(
                 name, core or DatasetRecord(), int(float(dz[at] or 0)), fresh.get(key) or FreshnessRecord(),
-                emitters, wp[at], cad[at],
+                emitters, wp[at], cad[at], _owner(owners[at]), key not in unwritten,
             )  # fmt: skip
         return facts
 
@@ -120,6 +132,8 @@ class FactReader:
         emitters: Mapping[bytes, tuple[int, int]],
         writers: bytes | None,
         cadence: bytes | None,
+        owner: str,
+        writer_known: bool,
     ) -> DatasetFacts:
         seen_us, covers = emitters.get(fresh.emitter, (0, 0))
         emitter = self._names.get(fresh.emitter)
@@ -142,7 +156,72 @@ class FactReader:
             partitions=unpack_partitions(writers) if writers else (),
             cadence_slots=cadence,
             touched_by=self._names.get(core.first_job),
+            stated_owner=owner,
+            writer_known=writer_known,
         )
+
+    def _without_writer(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Of these, the datasets that no job was ever told to write."""
+        edges = self._edges([key + WRITES for key in keys], 1)
+        return {key for key, found in zip(keys, edges, strict=True) if not found}
+
+    def _edges(self, prefixes: Sequence[bytes], most: int) -> list[list[bytes]]:
+        """The edges of the nodes (node key, and the kind of the edge), at most so many of each."""
+        if not prefixes:
+            return []
+        ax = self._store.keys("ax")
+        found = self._store.many(
+            [("ZRANGEBYLEX", ax, b"[" + at, b"(" + at + b"\xff" * 25, "LIMIT", 0, most) for at in prefixes]
+        )
+        return [[member[KEY_BYTES:] for member in members] for members in found]
+
+    def inputs_of(self, key: bytes, policies: PolicySet) -> list[DatasetFacts]:
+        """What the jobs that write a dataset read, without itself: what it is made of. Empty if that says nothing of it: a job
+        reads nothing, an input is not known, there are too many, or the dataset feeds itself."""
+        own = set(self.members_of(key, policies))
+        before = self._one_before(own)
+        if not before:
+            return []
+        seen = set(before)
+        fresh = seen
+        while fresh:  # upstream, until there is nothing new
+            farther: set[bytes] = set()
+            for each in fresh:
+                found = self._one_before(set(self.members_of(each, policies)), needs_inputs=False)
+                if found is None:
+                    return []
+                farther |= found
+            if farther & own or len(seen) > UPSTREAM_MAX:
+                return []
+            fresh = farther - seen
+            seen |= fresh
+        inputs = self.datasets(sorted(before), policies)
+        return list(inputs.values()) if len(inputs) == len(before) else []
+
+    def _one_before(self, keys: set[bytes], *, needs_inputs: bool = True) -> set[bytes] | None:
+        """What the writers of these names of a dataset read; None if that is not to be told."""
+        writes = self._edges([key + WRITES for key in sorted(keys)], WRITERS_MAX + 1)
+        jobs = sorted({edge[1 : 1 + KEY_BYTES] for edges in writes for edge in edges})
+        if len(jobs) > WRITERS_MAX:
+            return None
+        reads = self._edges([job + READS for job in jobs], INPUTS_MAX + 1)
+        if needs_inputs and not all(reads):
+            return None
+        found = {edge[1 : 1 + KEY_BYTES] for edges in reads for edge in edges} - (keys if needs_inputs else set())
+        return found if len(found) <= INPUTS_MAX else None
+
+    def made_of(self, keys: Sequence[bytes]) -> int:
+        """How many other datasets are made of these, near or far, as the jobs tell; at most UPSTREAM_MAX are looked for."""
+        own = {each for key in keys for each in self._classes.get(key, (key,))}
+        seen, fresh = set(own), set(own)
+        while fresh and len(seen) - len(own) < UPSTREAM_MAX:
+            reads = self._edges([key + READS for key in sorted(fresh)], WRITERS_MAX)
+            jobs = sorted({edge[-KEY_BYTES:] for edges in reads for edge in edges})
+            writes = self._edges([job + WRITES for job in jobs], INPUTS_MAX)
+            found = {edge[-KEY_BYTES:] for edges in writes for edge in edges}
+            fresh = {each for key in found for each in self._classes.get(key, (key,))} - seen
+            seen |= fresh
+        return len({self._classes.get(key, (key,)) for key in seen - own})
 
     def _emitters(self, keys: set[bytes]) -> dict[bytes, tuple[int, int]]:
         """When each was heard last, and how many datasets it covers."""
@@ -166,12 +245,13 @@ class FactReader:
         if not keys:
             return {}
         table = self._store.keys
-        job, jz, jr, parents = self._store.many(
+        job, jz, jr, parents, owners = self._store.many(
             [
                 ("HMGET", table("job"), *keys),
                 ("ZMSCORE", table("jz"), *keys),
                 ("HMGET", table("jr"), *keys),
                 ("ZMSCORE", table("ex"), *(_NOBODY + key for key in keys)),
+                ("HMGET", table("about"), *(key + JOB_OWNERS for key in keys)),
             ]
         )
         records = {key: JobRecord.unpack(value) for key, value in zip(keys, job, strict=True) if value is not None}
@@ -182,7 +262,8 @@ class FactReader:
             if record is None or name is None:
                 continue
             emitter = self._names.get(record.emitter)
-            last_ok = unpack_history(jr[at]).last_ok if jr[at] is not None else None
+            history = unpack_history(jr[at]) if jr[at] is not None else JobHistory()
+            last_ok = history.last_ok
             found[key] = JobFacts(
                 name=name,
                 asserted_us=int(float(jz[at] or 0)),
@@ -193,6 +274,8 @@ class FactReader:
                 emitter=emitter.name if emitter is not None else "",
                 parent_of_runs=parents[at] is not None,
                 last_complete_us=last_ok.ended_us if last_ok is not None else 0,
+                stated_owner=_owner(owners[at]),
+                last_started_us=max((run.started_us for run in history.runs), default=0),
             )
         return found
 
@@ -224,9 +307,9 @@ class FactReader:
 
     # ---- aliases ---------------------------------------------------------------------------------------------------
 
-    def _refresh_classes(self, policies: PolicySet) -> None:
+    def _refresh_classes(self, policies: PolicySet, every_s: float = ALIASES_EVERY_S) -> None:
         now = self._clock()
-        if now - self._classes_at < ALIASES_EVERY_S and self._classes_policies is policies:
+        if now - self._classes_at < every_s and self._classes_policies is policies:
             return
         self._classes_at, self._classes_policies = now, policies
         stored: dict[bytes, bytes] = self._store.many([("HGETALL", self._store.keys("al"))])[0]
@@ -290,6 +373,11 @@ class FactReader:
                         candidates.add(unpack_name(names[key])[1], role)
             if int(cursor) == 0:
                 return candidates
+
+
+def _owner(stored: bytes | None) -> str:
+    """The owners that producers state, as one text."""
+    return unpack_about(stored)[2].decode(errors="replace").replace("\n", ", ") if stored is not None else ""
 
 
 def _pairs(found: Any) -> dict[bytes, bytes]:

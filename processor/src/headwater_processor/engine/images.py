@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from headwater_processor.core.about import TAGS_OF
 from headwater_processor.engine.names import Named
+from headwater_processor.state.about import About
 from headwater_processor.state.layout import (
     AliasRecord,
     DatasetRecord,
@@ -22,6 +24,7 @@ from headwater_processor.state.layout import (
     minute_of,
     retracted_us,
     split_edge_key,
+    unpack_about,
     unpack_schema_version,
     unpack_successor,
 )
@@ -34,6 +37,7 @@ from headwater_schemas.wire_delta import (
     KINDS,
     NOWHERE,
     PLAIN,
+    about_body,
     core_body,
     free_text,
     freshness_body,
@@ -43,9 +47,10 @@ from headwater_schemas.wire_delta import (
 )
 
 WIDTHS: Final[Mapping[bytes, int]] = {
-    b"d": 12, b"f": 12, b"j": 12, b"e": 25, b"a": 24, b"r": 28, b"n": 12, b"s": 13, b"m": 12,
+    b"d": 12, b"f": 12, b"j": 12, b"e": 25, b"a": 24, b"r": 28, b"n": 12, b"s": 13, b"m": 12, b"b": 13,
 }  # fmt: skip
-"""Bytes behind the type of each name in an outbox: SEMANTICS.md, section 4. `s`: status of kind + key; `m`: emitter to judge."""
+"""Bytes behind the type of each name in an outbox: SEMANTICS.md, section 4. `s`: status of kind + key; `b`: what is said about
+kind + key; `m`: emitter to judge."""
 
 _EDGES: Final = {b"r": "READS", b"w": "WRITES", b"d": "DERIVES"}
 _NOBODY: Final = bytes(KEY_BYTES)
@@ -54,9 +59,11 @@ _NO_EDGE: Final = EDGES["NONE"]
 _DATASET_CORE: Final = KINDS["DATASET", "CORE"]
 _DATASET_FRESHNESS: Final = KINDS["DATASET", "FRESHNESS"]
 _DATASET_STATUS: Final = KINDS["DATASET", "STATUS"]
+_DATASET_ABOUT: Final = KINDS["DATASET", "ABOUT"]
 _JOB_CORE: Final = KINDS["JOB", "CORE"]
 _JOB_STATUS: Final = KINDS["JOB", "STATUS"]
 _JOB_RUNS: Final = KINDS["JOB", "RUNS"]
+_JOB_ABOUT: Final = KINDS["JOB", "ABOUT"]
 _EDGE_CORE: Final = KINDS["EDGE", "CORE"]
 _ALIAS_CORE: Final = KINDS["ALIAS", "CORE"]
 
@@ -78,7 +85,7 @@ def shard_key(name: bytes) -> bytes:
     """The key whose shard a name belongs to."""
     if name[:1] == b"e":
         return edge_shard_key(name[1:])
-    return name[2:] if name[:1] == b"s" else name[1:13]
+    return name[2:] if name[:1] in (b"s", b"b") else name[1:13]
 
 
 @dataclass(slots=True)
@@ -97,6 +104,7 @@ class Facts:
     al: dict[bytes, bytes] = field(default_factory=dict)
     run: dict[bytes, bytes] = field(default_factory=dict)
     jr: dict[bytes, bytes] = field(default_factory=dict)
+    about: dict[bytes, bytes] = field(default_factory=dict)
     st: dict[bytes, bytes] = field(default_factory=dict)
 
 
@@ -114,6 +122,7 @@ class Wanted:
         runs: set[bytes] = set()
         run_jobs: set[bytes] = set()
         statuses: set[bytes] = set()
+        about: set[bytes] = set()
         for name in self.names:
             kind, body = name[:1], name[1:]
             if kind == b"d":
@@ -132,6 +141,10 @@ class Wanted:
                 run_jobs.add(body[:KEY_BYTES])
             elif kind == b"s":
                 statuses.add(body)
+            elif kind == b"b":
+                about.add(body)
+                if body[:1] == b"d":
+                    datasets.add(body[1:])
         datasets |= cores | fresh
         self._reads: list[tuple[str, str, list[bytes]]] = [
             ("HMGET", "ds", list(datasets)),
@@ -146,6 +159,7 @@ class Wanted:
             ("HMGET", "al", list(aliases)),
             ("HMGET", "run", list(runs)),
             ("HMGET", "jr", list(run_jobs)),
+            ("HMGET", "about", [node[1:] + tag for node in about for tag in TAGS_OF.get(node[:1], ())]),
         ]
         self.statuses = list(statuses)
 
@@ -195,6 +209,8 @@ class Painter:
             return self._alias(body, version)
         if kind == b"s":
             return self._status(body, version)
+        if kind == b"b":
+            return self._about(body, version)
         return None
 
     def runs(self, job: bytes, runs: Runs, version: int, run_id: bytes | None) -> Image | None:
@@ -324,6 +340,20 @@ class Painter:
         )  # fmt: skip
         return text, delta_frame() + datum
 
+    def _about(self, node: bytes, version: int) -> Image | None:
+        kind, key = node[:1], node[1:]
+        found = self._facts.about
+        facts = {tag: unpack_about(found[key + tag]) for tag in TAGS_OF.get(kind, ()) if key + tag in found}
+        named = self._name_of(key) if facts else None
+        if named is None:
+            return None
+        last = max([(time_us, event_id) for time_us, event_id, _ in facts.values()])
+        body = about_body(About.of({tag: text for tag, (_, _, text) in facts.items()}).as_json())
+        if kind == b"j":
+            return self._framed("JOB|ABOUT|", named, version, _JOB_ABOUT, True, last[1], None, 0, 0, body)
+        present = self.present(key)
+        return self._framed("DATASET|ABOUT|", named, version, _DATASET_ABOUT, present, last[1], None, 0, 0, body)
+
     def _status(self, member: bytes, version: int) -> Image | None:
         packed = self._facts.st.get(member)
         named = self._name_of(member[1:]) if packed is not None else None
@@ -346,6 +376,7 @@ def status_of(record: JudgedRecord) -> Status:
         candidates=tuple(record.candidates),
         owner=record.owner,
         policy_version=record.policy_version,
+        kind=record.kind,
     )
 
 
@@ -361,6 +392,7 @@ def judged(status: Status, max_age_us: int = 0) -> JudgedRecord:
         owner=status.owner,
         candidates=tuple(status.candidates),
         max_age_us=max_age_us,
+        kind=status.kind,
     )
 
 

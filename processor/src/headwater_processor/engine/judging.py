@@ -18,27 +18,22 @@ from headwater_processor.adapters.shard_store import ShardStore, Writes
 from headwater_processor.core import alerts as machines_codec
 from headwater_processor.core import stops
 from headwater_processor.core.alerts import Machine
-from headwater_processor.core.judge import (
-    EmitterFacts,
-    Judgement,
-    judge_blind,
-    judge_dataset,
-    judge_emitter,
-    judge_job,
-    judge_partition,
-    judge_run_lost,
-)
+from headwater_processor.core.desk import CANDIDATES, INPUTS, Judgement
+from headwater_processor.core.growth import Tally, judge_growth
+from headwater_processor.core.judge import EmitterFacts, judge_dataset, judge_emitter, judge_job, judge_run_lost
+from headwater_processor.core.judge_domain import judge_blind, judge_partition
 from headwater_processor.core.judge_settings import JudgeSettings
 from headwater_processor.core.policies import PolicySet
 from headwater_processor.core.runs import decode_run, is_closed
+from headwater_processor.core.template import RESTARTABLE
 from headwater_processor.core.unlinked import JobFacts, OpenRun
-from headwater_processor.engine.facts import FactReader
-from headwater_processor.engine.images import Facts, judged, status_of
+from headwater_processor.engine.facts import ALIASES_EVERY_S, ALIASES_OF_NEW_S, FactReader
+from headwater_processor.engine.images import judged
 from headwater_processor.engine.publishing import Shard
-from headwater_processor.state.layout import JudgedRecord, last_write_us, retracted_us
+from headwater_processor.engine.waking import ShardJudge
 from headwater_schemas.codec import encode_alert
 from headwater_schemas.deltas import FreshnessState, Status
-from headwater_schemas.ids import KEY_BYTES, emitter_key, shard_of
+from headwater_schemas.ids import KEY_BYTES, dataset_key, emitter_key, shard_of
 
 log = logging.getLogger(__name__)
 
@@ -46,66 +41,10 @@ DUE_MAX: Final = 200
 """Looks of a shard in one sweep: bounds the reads and the step that writes."""
 LOST_MAX: Final = 500
 LOST_LOOK_US: Final = 30_000_000
-SLOT_US: Final = 300_000_000
 EMITTERS_EVERY_S: Final = 5.0
 """How often emitters with new or silent datasets are looked at: a look reads all datasets of the emitter."""
 NEVER: Final = (1 << 53) - 1
 """A look that only news or a changed policy brings forward."""
-
-
-class ShardJudge:
-    """A shard's memory for judging: statuses and machines, loaded when the shard is taken over."""
-
-    def __init__(self, shard: Shard, statuses: Mapping[bytes, bytes], machines: Mapping[bytes, bytes]) -> None:
-        self.shard = shard
-        self.statuses = {member: status_of(JudgedRecord.unpack(value)) for member, value in statuses.items()}
-        self.machines: dict[str, Machine] = {
-            fingerprint.decode(): machines_codec.decode(value) for fingerprint, value in machines.items()
-        }
-        self.lost: dict[bytes, frozenset[bytes]] = {}
-        self.slots: dict[bytes, int] = {}
-        """The five-minute slot of the last write by which a dataset was looked at while it learns its cadence."""
-        self.named_lost: set[bytes] = set()
-        """Runs whose image as lost was asked for: once, or the asking would wake the judge that asks."""
-
-    def tells_something(self, member: bytes, status: Status | None, fresh: bytes | None) -> bool:
-        """Whether a write may change the verdict: while a cadence is learned, only the first write of a slot does."""
-        if status is None or status.state is not FreshnessState.UNKNOWN or fresh is None:
-            return True
-        slot = last_write_us(fresh) // SLOT_US
-        if self.slots.get(member) == slot:
-            return False
-        self.slots[member] = slot
-        return True
-
-
-def to_wake(judge: ShardJudge, names: Sequence[bytes], facts: Facts) -> list[bytes]:
-    """Which members of `dl` these names have looked at: what is new, what was removed, and what is not simply well."""
-    members: dict[bytes, None] = {}
-    statuses, lost = judge.statuses, judge.lost
-    for name in names:
-        kind = name[:1]
-        if kind == b"r":
-            if lost and name[1 : 1 + KEY_BYTES] in lost:
-                members[name[: 1 + KEY_BYTES]] = None
-        elif kind == b"f":
-            member = b"d" + name[1:]
-            status = statuses.get(member)
-            well = status is not None and status.state is FreshnessState.FRESH
-            if not well and judge.tells_something(member, status, facts.fr.get(name[1:])):
-                members[member] = None
-        elif kind == b"d":
-            status = statuses.get(name)
-            record = facts.ds.get(name[1:])
-            if status is None or status.unlinked or (record is not None and retracted_us(record) > 0):
-                members[name] = None
-        elif kind == b"j":
-            status = statuses.get(name)
-            if status is None or status.unlinked:
-                members[name] = None
-        elif kind == b"m":
-            members[b"e" + name[1:]] = None
-    return list(members)
 
 
 class Judging:
@@ -211,23 +150,27 @@ class Judging:
     ) -> None:
         policies = self.policies
         assert policies is not None  # noqa: S101 - `sweep` looked
-        for key, facts in self._reader.datasets(keys, policies).items():
+        new = any(b"d" + key not in judge.statuses for key in keys)
+        found = self._reader.datasets(keys, policies, aliases_s=ALIASES_OF_NEW_S if new else ALIASES_EVERY_S)
+        for key, facts in found.items():
             member = b"d" + key
             previous = judge.statuses.get(member)
             result = judge_dataset(facts, policies, self.as_of, judge.machines, self.settings, previous=previous)
-            if result.status is not None and result.status.unlinked and not result.status.candidates:
-                # Looked for only now: few datasets hang loose, and the alert must name what was meant the first time.
+            if result.wants:
+                # Looked for only now: few datasets hang loose or are late, and what is said of them must be right at once.
                 result = judge_dataset(
-                    facts, policies, self.as_of, judge.machines, self.settings, self._reader.candidates(), previous
-                )
+                    facts, policies, self.as_of, judge.machines, self.settings,
+                    self._reader.candidates() if CANDIDATES in result.wants else None, previous,
+                    inputs=self._reader.inputs_of(key, policies) if INPUTS in result.wants else None,
+                )  # fmt: skip
             self._gather(member, result, newest, writes, machines)
             if result.status is not None:
                 self._status(judge, member, previous, result.status, writes, updates, result.max_age_us)
-                if facts.emitter and (previous is None or result.status.state is FreshnessState.NO_DATA):
+                silent = FreshnessState.NO_DATA
+                if facts.emitter and (previous is None or silent in (previous.state, result.status.state)):
                     self._emitters.add(emitter_key(facts.emitter))
-        known = set(self._reader.last_datasets)
         for key in keys:
-            if key not in known:  # nothing is known of it yet but its name
+            if key not in found:  # nothing is known of it yet but its name
                 writes.looks += (_score(NEVER), b"d" + key)
 
     def _look_at_jobs(
@@ -270,6 +213,9 @@ class Judging:
                 writes.members_gone.append(b"e" + key)
                 continue
             result = judge_emitter(facts, policies, self.as_of, judge.machines, self.settings)
+            if result.wants:
+                after = self._reader.made_of([dataset_key(one.name) for one in facts.datasets])
+                result = judge_emitter(facts, policies, self.as_of, judge.machines, self.settings, downstream=after)
             self._gather(b"e" + key, result, newest, writes, machines)
 
     def _look_at_runs(self, judge: ShardJudge, jobs: Iterable[bytes], by_job: Mapping[bytes, set[bytes]]) -> None:
@@ -291,7 +237,9 @@ class Judging:
                 if run is None or is_closed(run):
                     writes.runs_lost.append(member)  # its record says that it ended, or is gone
                     continue
-                runs.append(OpenRun(member[KEY_BYTES:], run.started or run.first, run.seen))
+                runs.append(
+                    OpenRun(member[KEY_BYTES:], run.started or run.first, run.seen, bool(run.flags & RESTARTABLE))
+                )
                 if member not in judge.named_lost:
                     judge.named_lost.add(member)
                     writes.names += (judge.shard.number, b"r" + member)
@@ -318,8 +266,6 @@ class Judging:
         now_us: int,
     ) -> None:
         """Headwater's own alerts: partitions that were stopped, and whether anything can be judged at all."""
-        writes = Writes()
-        machines: dict[str, Machine | None] = {}
         known = [self.as_of.get(p, 0) for p in stopped]
         as_of_us = min(known) if known else 0
         slowest = min(stopped, key=lambda p: self.as_of.get(p, 0), default=0)
@@ -332,6 +278,19 @@ class Judging:
         for partition, (since_us, reason) in stopped.items():
             resume = stops.resume_command(partition)
             results.append(judge_partition(self._topic, partition, since_us, reason, resume, now_us, judge.machines))
+        self._say(judge, results)
+
+    def look_at_growth(self, judge: ShardJudge, tally: Tally) -> None:
+        """Who brings names without end, as a walk over all of them has counted."""
+        policies = self.policies
+        assert policies is not None  # noqa: S101 - nobody counts before they are known
+        as_of_us = min(self.as_of.values(), default=0)
+        self._say(judge, judge_growth(tally, policies, as_of_us, judge.machines, self.settings))
+
+    def _say(self, judge: ShardJudge, results: Iterable[Judgement]) -> None:
+        """Write what follows for subjects that have neither a status nor a look of their own."""
+        writes = Writes()
+        machines: dict[str, Machine | None] = {}
         for result in results:
             machines.update(result.machines)
             writes.alerts += [_packed(alert.fingerprint, encode_alert(alert)) for alert in result.alerts]
@@ -410,8 +369,8 @@ def _score(at_us: int) -> bytes:
 
 def _same(a: Status, b: Status) -> bool:
     """Whether two statuses say the same; the deadline alone moves with every write and is not news."""
-    return (a.state, a.reason, a.unlinked, a.candidates, a.owner, a.policy_version) == (
-        b.state, b.reason, b.unlinked, b.candidates, b.owner, b.policy_version
+    return (a.state, a.reason, a.unlinked, a.kind, a.candidates, a.owner, a.policy_version) == (
+        b.state, b.reason, b.unlinked, b.kind, b.candidates, b.owner, b.policy_version
     ) and (a.deadline_us == b.deadline_us or a.state is FreshnessState.FRESH)  # fmt: skip
 
 

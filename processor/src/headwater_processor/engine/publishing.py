@@ -122,7 +122,7 @@ class Drain:
         """One round over these shards; returns whether there may be more to do at once. `go_on()` is asked between portions:
         after False the rest is left for another round."""
         now, began = self._clock(), time.monotonic()
-        entries = self._store.outboxes([(s.number, s.taken, ENTRIES_MAX) for s in shards])
+        shards, entries = self._take(shards)
         self.travel.read([(s.number, s.road, len(found)) for s, found in zip(shards, entries, strict=True)], began)
         work: list[tuple[Shard, list[bytes]]] = []
         more = False
@@ -139,6 +139,19 @@ class Drain:
                 return True
         return more
 
+    def _take(self, shards: list[Shard]) -> tuple[list[Shard], list[list[bytes]]]:
+        """The shards that are ours as we left them, and their new entries."""
+        taken = self._store.take([(s.fence, s.taken, ENTRIES_MAX) for s in shards])
+        ours: list[Shard] = []
+        entries: list[list[bytes]] = []
+        for shard, found in zip(shards, taken, strict=True):
+            if found is None:
+                shard.lost = True
+            else:
+                ours.append(shard)
+                entries.append(found)
+        return ours, entries
+
     def _ready(self, shard: Shard, entries: list[bytes], now: float) -> list[bytes]:
         """The names that may be published now; the others wait with the entry that brought them."""
         waiting, published, again = shard.waiting, shard.published, shard.again
@@ -149,7 +162,7 @@ class Drain:
                     continue
                 kind = name[:1]
                 due = now
-                if kind == b"f":
+                if kind in (b"f", b"b"):
                     due = published.get(name, -1e9) + fresh_s
                 elif kind == b"r":
                     due = published.get(_limit_key(name), -1e9) + runs_s
@@ -291,7 +304,7 @@ class Drain:
             for name in names:
                 waiting.pop(name, None)
                 kind = name[:1]
-                if kind == b"f":
+                if kind in (b"f", b"b"):
                     published[name] = now
                 elif kind == b"r":
                     published[_limit_key(name)] = now
@@ -354,7 +367,7 @@ def _keys_in(names: Sequence[bytes], facts: Facts) -> list[bytes]:
             keys += split_edge_key(body)[1:]
         elif kind == b"a":
             keys += (body[:KEY_BYTES], body[KEY_BYTES:])
-        elif kind == b"s":
+        elif kind in (b"s", b"b"):
             keys.append(body[1:])
         else:
             keys.append(body[:KEY_BYTES])

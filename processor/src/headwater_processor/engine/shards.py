@@ -18,16 +18,18 @@ from redis.exceptions import RedisError, ResponseError
 
 from headwater.runtime.metrics import Histogram
 from headwater_processor.adapters.shard_store import ShardStore
-from headwater_processor.core.judge import watchdog
+from headwater_processor.core.judge_domain import watchdog
 from headwater_processor.core.judge_settings import JudgeSettings
 from headwater_processor.core.policies import PolicySet
 from headwater_processor.engine.census import Census
 from headwater_processor.engine.facts import FactReader
+from headwater_processor.engine.growth import GrowthWalk
 from headwater_processor.engine.images import Facts
-from headwater_processor.engine.judging import Judging, ShardJudge, to_wake, unpack_alert
+from headwater_processor.engine.judging import Judging, unpack_alert
 from headwater_processor.engine.names import NameBook
 from headwater_processor.engine.publishing import Drain, Publisher, Shard
 from headwater_processor.engine.stats import SECONDS
+from headwater_processor.engine.waking import ShardJudge, to_wake
 from headwater_schemas.codec import encode_alert
 
 log = logging.getLogger(__name__)
@@ -103,6 +105,7 @@ class Shards:
         self.census = Census(
             store, self._reader, shards=settings.shards, every_s=CENSUS_SWEEPS * settings.sweep_interval_s
         )
+        self.growth = GrowthWalk(store)
         self._judges: dict[int, ShardJudge] = {}
         self._wanted: set[int] = set()
         self._retake: dict[int, float] = {}
@@ -305,13 +308,15 @@ class Shards:
             self._rearm(list(self._judges.values()))
 
     def _drop_lost(self) -> None:
-        """A refused step: another owner, or a state that lost the fence. If the group still gives us the shard after a
-        while, it is ours; a zombie learns before that that it is one."""
+        """A refused step: another owner, or a state that was set back or lost the fence. If the group still gives us the shard
+        after a while, it is ours; a zombie learns before that that it is one."""
         now = time.monotonic()
-        for number in [s for s, judge in self._judges.items() if judge.shard.lost]:
+        for number, shard in [(s, judge.shard) for s, judge in self._judges.items() if judge.shard.lost]:
             del self._judges[number]
             if now < self._asleep_until:
                 self._retake[number] = self._asleep_until
+            elif self._store.ours([shard.fence]):
+                log.warning("shard %d was set back to an earlier state; beginning again there", number)
             else:
                 log.warning("shard %d has another owner", number)
                 self._retake[number] = now + self._settings.retake_s
@@ -342,13 +347,23 @@ class Shards:
             return
         try:
             self.census.step(self._judges, policies, self.drain.as_of_us)
+            self._watch_growth()
             self._uncounted = False
-        except (
-            ResponseError
-        ) as error:  # it serves metrics only: what Redis refuses here must not keep anything from being published
+        except ResponseError as error:
+            # It serves metrics, and a ticket: what Redis refuses here must not keep anything from being published.
             if not self._uncounted:
                 log.warning("what there is cannot be counted now: %s", error)
             self._uncounted = True
+
+    def _watch_growth(self) -> None:
+        """Names are counted by the owner of shard 0, for the whole domain."""
+        first = self._judges.get(0)
+        if first is None:
+            self.growth.stop()
+            return
+        tally = self.growth.step(self.drain.as_of_us)
+        if tally is not None and not first.shard.lost:
+            self._judging.look_at_growth(first, tally)
 
     def _read_as_of(self) -> None:
         key = self._store.keys

@@ -19,6 +19,7 @@ from headwater.runtime.kafka import client_config
 from headwater.runtime.models import KafkaSettings, Settings
 from headwater.transports.kafka import KafkaTransport
 from headwater_processor.local.cli_support import OwnStack, answering_errors, own_stack
+from headwater_processor.local.demo_doors import PARTITIONS, TOPIC, Doors
 from headwater_processor.local.discovery import announced
 from headwater_processor.local.launch import check_redis, create_topics, local_topics, publish_policies, worker_launcher
 from headwater_processor.local.narrator import Narrator, opening, stamped
@@ -69,7 +70,8 @@ def demo(context: click.Context, workers: int, duration: int, plain: bool) -> No
     told = own_stack(context, on_the_line=True)
     settings, domain, prefix = told.settings, told.settings.domain, told.settings.topic_prefix
     launcher = worker_launcher(domain, told.arguments, patience(told))
-    stack = Stack(local_topics(prefix), launcher, workers=workers, kafka=told.kafka, redis_url=told.redis_url)
+    topics = {**local_topics(prefix), TOPIC: PARTITIONS}
+    stack = Stack(topics, launcher, workers=workers, kafka=told.kafka, redis_url=told.redis_url)
     console = Console(highlight=False, soft_wrap=True)
     with until_signalled() as stop:
         try:
@@ -77,13 +79,14 @@ def demo(context: click.Context, workers: int, duration: int, plain: bool) -> No
             if told.redis_url:
                 check_redis(settings.redis, settings.domain)
             if told.kafka:
-                create_topics(settings.kafka, prefix)
+                create_topics(settings.kafka, prefix, {TOPIC: PARTITIONS})
             addresses = stack.start_services()
             kafka = told.kafka_at(addresses.kafka)
             with announced(addresses, domain, prefix, "demo"):
                 publish_policies(kafka, POLICIES, prefix)
                 stack.start_workers()
-                world = World(kafka, prefix, stop, duration)
+                doors = Doors(kafka, prefix, stack.folder, embedded=not told.kafka, arguments=told.arguments)
+                world = World(kafka, prefix, stop, duration, doors)
                 if plain or not is_terminal() or not can_draw():
                     _tell(world, stack, addresses, console)
                 else:
@@ -175,10 +178,11 @@ def _show(world: World, stack: Stack, settings: Settings) -> None:
 
 
 class World:
-    """The web shop at work on a Kafka, until `stop` is set or its time is over."""
+    """The web shop at work on a Kafka, until `stop` is set or its time is over, and the real doors beside it."""
 
-    def __init__(self, kafka: KafkaSettings, prefix: str, stop: Event, duration_s: int) -> None:
+    def __init__(self, kafka: KafkaSettings, prefix: str, stop: Event, duration_s: int, doors: Doors) -> None:
         self.kafka = kafka
+        self._doors = doors
         self.topics = catalogue(prefix)
         self.stop = stop
         self.start_us = _now_us()
@@ -204,10 +208,16 @@ class World:
                 for event in events:
                     emitter.emit(event)
                 after(self.narrator.world(events, now_us))
+                for line in self._doors.look():
+                    say(line)
                 if self._end_us and now_us > self._end_us:
                     self.stop.set()
 
-            watch(stack, self.stop, say, tick)
+            self._doors.start()
+            try:
+                watch(stack, self.stop, say, tick)
+            finally:
+                self._doors.stop()
             emitter.close(timeout_s=1.0)
 
 

@@ -16,7 +16,7 @@ from headwater.cli.printing import printable
 from headwater.runtime.errors import RefusedError, UsageError
 from headwater_processor.local.graph_values import FORMAT, VERSION, Edge, End, Fact, Head, Node, Scope, end_object
 
-COMPARED: Final = ("owner", "unlinked", "schema_version", "renamed_to", "streaming", "emitter")
+COMPARED: Final = ("owner", "unlinked", "kind", "schema_version", "renamed_to", "streaming", "emitter")
 STATE: Final = "state"
 
 Link = tuple[str, End, End]

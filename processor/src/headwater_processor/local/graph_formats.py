@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Protocol
 from xml.sax.saxutils import escape, quoteattr
 
 from headwater_processor.local.graph_values import Edge, End, Head, Node, end_object
+from headwater_processor.state.about import About
 
 MERMAID_EDGES_MAX: Final = 500
 """What Mermaid draws if nobody raises its `maxEdges`."""
@@ -187,8 +188,9 @@ _DOT_EDGES: Final = {"DERIVES": ", style=dashed", "SAME_AS": ", style=dotted, di
 _MERMAID_EDGES: Final = {"DERIVES": "-.->", "SAME_AS": "-.-"}
 _NODE_KEYS: Final = {
     "type": "string", "namespace": "string", "name": "string", "label": "string", "state": "string", "owner": "string",
-    "unlinked": "string", "schema_version": "string", "renamed_to": "string", "streaming": "boolean",
+    "unlinked": "string", "kind": "string", "schema_version": "string", "renamed_to": "string", "streaming": "boolean",
     "emitter": "string", "first_seen": "string", "last_seen": "string", "last_write": "string",
+    **{field.name: "string" for field in fields(About) if field.name != "owners"},
 }  # fmt: skip
 _EDGE_KEYS: Final = {"kind": "string", "first_seen": "string", "last_seen": "string"}
 
@@ -198,7 +200,11 @@ def _named(end: End) -> dict[str, str]:
 
 
 def _tip(node: Node) -> str:
-    told = (f"{key}: {value}" for key, value in node.facts.items() if key in ("state", "owner", "unlinked") and value)
+    told = (
+        f"{key}: {value}"
+        for key, value in node.facts.items()
+        if key in ("state", "owner", "unlinked", "kind", "description") and value
+    )
     return "; ".join((node.end.kind, *told))
 
 

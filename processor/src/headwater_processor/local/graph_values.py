@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from headwater_processor.local.texts import iso
+from headwater_processor.state.about import About
 from headwater_processor.state.graph import SAME_AS, GraphItem
 from headwater_processor.state.values import DatasetState, EdgeState, JobState
 from headwater_schemas.events import Name
@@ -111,11 +112,13 @@ def _dataset(item: DatasetState) -> Node:
         "state": item.state,
         "owner": item.owner,
         "unlinked": item.unlinked,
+        "kind": item.kind,
         "schema_version": item.schema_version,
         "renamed_to": item.renamed_to,
         "first_seen": iso(item.first_seen_us),
         "last_seen": iso(item.last_seen_us),
         "last_write": iso(item.last_write_us),
+        **_about(item.about),
     }
     return Node(End("dataset", item.name.namespace, item.name.name), facts)
 
@@ -124,11 +127,20 @@ def _job(item: JobState) -> Node:
     facts: dict[str, Fact] = {
         "streaming": item.streaming,
         "emitter": item.emitter,
+        "owner": item.owner,
         "unlinked": item.unlinked,
         "first_seen": iso(item.first_seen_us),
         "last_seen": iso(item.last_seen_us),
+        **_about(item.about),
     }
     return Node(End("job", item.name.namespace, item.name.name), facts)
+
+
+def _about(about: About) -> dict[str, Fact]:
+    """What producers say, texts all; the owners stand in `owner`."""
+    said = about.as_object()
+    said.pop("owners", None)
+    return {name: ", ".join(value) if isinstance(value, list) else value for name, value in said.items()}
 
 
 _ENDS: Final = {"READS": ("dataset", "job"), "WRITES": ("job", "dataset")}

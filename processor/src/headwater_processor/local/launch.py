@@ -78,8 +78,8 @@ def check_redis(settings: RedisSettings, domain: str) -> None:
         check_policy(client, settings.url)
 
 
-def create_topics(kafka: KafkaSettings, prefix: str = "lineage.") -> None:
-    """Create the topics of a real Kafka that do not exist yet, with the catalogue's settings.
+def create_topics(kafka: KafkaSettings, prefix: str = "lineage.", more: Mapping[str, int] | None = None) -> None:
+    """Create the topics of a real Kafka that do not exist yet, with the catalogue's settings; and `more`, name to partitions.
 
     Raises:
         UsageError: its client refuses the settings.
@@ -89,11 +89,12 @@ def create_topics(kafka: KafkaSettings, prefix: str = "lineage.") -> None:
         config = client_config(kafka)
         admin = AdminClient(config)
         existing = list_topics(admin, config, timeout_s=_ADMIN_TIMEOUT_S).topics
-        missing = [
+        wanted = [
             NewTopic(topic.name, num_partitions=topic.partitions, config=dict(topic.config))
             for topic in catalogue(prefix).values()
-            if topic.name not in existing
         ]
+        wanted += [NewTopic(name, num_partitions=partitions) for name, partitions in (more or {}).items()]
+        missing = [topic for topic in wanted if topic.topic not in existing]
         for future in admin.create_topics(missing).values() if missing else ():
             future.result(_ADMIN_TIMEOUT_S)
     except KafkaException as error:

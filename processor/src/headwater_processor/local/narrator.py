@@ -8,7 +8,15 @@ from typing import Final
 from rich.text import Text
 
 from headwater.masking import mask
-from headwater_processor.local.scenario import MEANT, MISSPELT, SALES_MART, STALE_AFTER_US, STALE_MART, Scenario
+from headwater_processor.local.scenario import (
+    MEANT,
+    MISSPELT,
+    REVIEWS_MART,
+    SALES_MART,
+    STALE_AFTER_US,
+    STALE_MART,
+    Scenario,
+)
 from headwater_processor.local.stack import Addresses
 from headwater_processor.local.texts import count
 from headwater_schemas.alerts import Alert, AlertState, Severity
@@ -35,11 +43,15 @@ def opening(world: Scenario, addresses: Addresses) -> Iterator[Text]:
         f"{count(len(world.datasets()), 'dataset')}, {count(len(world.jobs), 'job')} ({', '.join(kinds)}).",
     )
     yield Text(f"  Kafka  {addresses.kafka}\n  Redis  {mask(addresses.redis_url)}")
+    yield Text(
+        "  Its reviews come by real doors: headwater cdc, a Kafka client that says what it reads, headwater gateway."
+    )
     yield Text("\nIn another terminal, try", "bold")
     for command in (
         "headwater status",
         "headwater status --unlinked",
         f"headwater trace '{SALES_MART}'",
+        f"headwater trace '{REVIEWS_MART}' --upstream",
         "headwater trace orders --downstream --depth 2",
         "headwater tail alerts --from beginning",
     ):

@@ -27,6 +27,8 @@ DASHBOARDS: Final = "looker://acme"
 TABLES: Final = ("orders", "order_items", "customers", "payments", "products", "inventory")
 STALE_MART: Final = Name(WAREHOUSE, "analytics.marts.inventory_levels")
 SALES_MART: Final = Name(WAREHOUSE, "analytics.marts.daily_sales")
+REVIEWS_MART: Final = Name(WAREHOUSE, "analytics.marts.reviews")
+"""Written by no job of the scenario: its road is real (`demo_doors`)."""
 MISSPELT: Final = Name(KAFKA, "ordres")
 MEANT: Final = Name(KAFKA, "orders")
 

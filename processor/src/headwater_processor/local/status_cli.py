@@ -37,6 +37,7 @@ Examples:
   headwater status --name 'analytics.*' --tag finance
   headwater status --watch 5                         looks every five seconds until Ctrl-C
   headwater status --unlinked                        loose ends and the names probably meant
+  headwater status --kind source                     tables that applications write, and the like
   headwater status --job k8s://shop/order-enricher   its runs, pods and offsets
   headwater status --output json | jq '.datasets[] | select(.state == "STALE") | .name'
   headwater status --fail || page-somebody
@@ -62,7 +63,11 @@ _WATCH_S = 2.0
     help="Only datasets in this state; this and the next four may be given several times.",
 )
 @click.option(
-    "--owner", "owners", multiple=True, metavar="NAME", help="Only datasets of this owner (from the policies)."
+    "--owner",
+    "owners",
+    multiple=True,
+    metavar="NAME",
+    help="Only datasets of this owner, by policy or as producers state it.",
 )
 @click.option(
     "--namespace",
@@ -84,9 +89,16 @@ _WATCH_S = 2.0
     "tags",
     multiple=True,
     metavar="TAG",
-    help="Only datasets that policies give this tag; asks Kafka for them.",
+    help="Only datasets with this tag, by policy (asks Kafka for them) or as producers state it.",
 )
 @click.option("--unlinked", is_flag=True, help="Only what hangs loose: read but never written, and the like.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(list(status_view.KINDS), case_sensitive=False),
+    help="Only sources (nobody known writes them) or leaves (nobody known reads them), where that is right.",
+)
 @click.option(
     "--job",
     default="",
@@ -131,6 +143,7 @@ def status(
     names: tuple[str, ...],
     tags: tuple[str, ...],
     unlinked: bool,
+    kinds: tuple[str, ...],
     job: str,
     emitter: str,
     order: str,
@@ -142,7 +155,7 @@ def status(
 
     The head line says up to when everything has been seen: deadlines are judged at that time, not at the wall clock.
     """
-    filters = Filters(tuple(state.upper() for state in states), owners, namespaces, names, tags, unlinked)
+    filters = Filters(tuple(state.upper() for state in states), owners, namespaces, names, tags, unlinked, kinds)
     if job and watch_s:
         raise click.UsageError("--watch is for datasets, not for --job")
     tags_of = _tags(context) if tags else _no_tags
@@ -180,7 +193,7 @@ def _now_us() -> int:
 
 
 def _tags(context: click.Context) -> TagsOf:
-    """The tags of datasets by the policies in force: the state does not keep them."""
+    """The tags of datasets by the policies in force: the state does not keep those."""
     from headwater_processor.core.policies import compile_policies
     from headwater_processor.local.policy_topic import in_force
 
@@ -217,7 +230,9 @@ def look(
         datasets=datasets,
         jobs=sorted(reader.jobs(), key=lambda job: str(job.name)),
         counts=Counter(dataset.state for dataset in datasets),
-        tags={dataset.name: tuple(tags_of(dataset.name)) for dataset in datasets} if filters.tags else {},
+        tags={d.name: tuple(dict.fromkeys((*tags_of(d.name), *d.about.tags))) for d in datasets}
+        if filters.tags
+        else {},
     )
 
 

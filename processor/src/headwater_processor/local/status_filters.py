@@ -25,6 +25,7 @@ class Filters:
     names: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     unlinked: bool = False
+    kinds: tuple[str, ...] = ()
     written: frozenset[Name] | None = field(default=None)
     """Only these (what an emitter writes); None: all."""
 
@@ -32,13 +33,18 @@ class Filters:
         """Whether a dataset is wanted. `tags_of` is only asked where tags are."""
         return (
             (not self.states or dataset.state in self.states)
-            and (not self.owners or dataset.owner in self.owners)
+            and (not self.owners or dataset.owner in self.owners or _meet(self.owners, dataset.about.owners))
             and (not self.namespaces or dataset.name.namespace in self.namespaces)
             and (not self.names or any(named(dataset.name, pattern) for pattern in self.names))
             and (not self.unlinked or bool(dataset.unlinked))
+            and (not self.kinds or dataset.kind in self.kinds)
             and (self.written is None or dataset.name in self.written)
-            and (not self.tags or not set(self.tags).isdisjoint(tags_of(dataset.name)))
+            and (not self.tags or _meet(self.tags, dataset.about.tags) or _meet(self.tags, tags_of(dataset.name)))
         )
+
+
+def _meet(wanted: Collection[str], found: Collection[str]) -> bool:
+    return not set(wanted).isdisjoint(found)
 
 
 def named(name: Name, pattern: str) -> bool:

@@ -51,6 +51,8 @@ def _too_few(dataset: DatasetState, found: _Match) -> Hint:
 def _only_read(dataset: DatasetState, found: _Match) -> Hint:
     if dataset.candidates:
         step = f"correct the name where it is read: was {dataset.candidates[0]} meant?"
+    elif dataset.kind:
+        step = "nothing: a source; to know how fresh it is, let its writer emit, or headwater cdc watch it"
     elif dataset.unlinked:
         step = "let its writer emit; if none of yours writes it, say source: true in a policy"
     else:  # declared, or too new to be called loose

@@ -35,6 +35,7 @@ _COLOURS: Final = {
     "IDLE": "cyan",
     "UNKNOWN": "dim",
 }
+KINDS: Final = {"source": "a source: nobody known writes it", "leaf": "a leaf: nobody known reads it"}
 _LOOSE: Final = {
     "read-never-written": "read, but nobody writes it",
     "written-never-read": "written, but nobody reads it",
@@ -57,7 +58,7 @@ class StatusReport:
     counts: Counter[str] = field(default_factory=Counter)
     """Datasets by state, of those that passed the filters."""
     tags: Mapping[Name, Sequence[str]] = field(default_factory=dict)
-    """Of the datasets, where they were asked for; the state does not keep them."""
+    """Of the datasets, where they were asked for: by policy, which the state does not keep, and as producers state them."""
 
 
 def worst_first(datasets: Iterable[DatasetState]) -> list[DatasetState]:
@@ -93,6 +94,7 @@ def as_object(report: StatusReport) -> dict[str, Any]:
             "alerts_firing": len(firing(report.alerts)),
             "shown": len(report.datasets),
             "unlinked": sum(bool(dataset.unlinked) for dataset in report.datasets),
+            "by_kind": {kind: sum(dataset.kind == kind for dataset in report.datasets) for kind in KINDS},
             "by_state": {state: report.counts.get(state, 0) for state in WORST_FIRST},
         },
         "partitions": [partition_object(partition) for partition in report.partitions],
@@ -159,11 +161,13 @@ def dataset_object(dataset: DatasetState) -> dict[str, Any]:
         "last_seen": iso(dataset.last_seen_us),
         "first_touched_by": dataset.first_touched_by,
         "unlinked": dataset.unlinked,
+        "kind": dataset.kind,
         "candidates": list(dataset.candidates),
         "owner": dataset.owner,
         "policy_version": dataset.policy_version,
         "schema_version": dataset.schema_version,
         "renamed_to": dataset.renamed_to,
+        "about": dataset.about.as_object(),
     }
 
 
@@ -190,6 +194,8 @@ def job_object(job: JobState) -> dict[str, Any]:
         "name": job.name.name,
         "streaming": job.streaming,
         "emitter": job.emitter,
+        "owner": job.owner,
+        "about": job.about.as_object(),
         "unlinked": job.unlinked,
         "first_seen": iso(job.first_seen_us),
         "last_seen": iso(job.last_seen_us),
@@ -312,6 +318,9 @@ def why(dataset: DatasetState) -> Text:
     if dataset.unlinked:
         text.append("; " if text.plain else "")
         text.append(_LOOSE.get(dataset.unlinked, dataset.unlinked), "yellow")
+    elif dataset.kind:
+        text.append("; " if text.plain else "")
+        text.append(kind_words(dataset.kind), "dim")
     if dataset.candidates:
         text.append("; meant: ")
         text.append(printable(" or ".join(dataset.candidates[:3])), "bold")
@@ -320,6 +329,11 @@ def why(dataset: DatasetState) -> Text:
     if hint:
         text.append(f" → {printable(hint.next_step)}", "dim")
     return text
+
+
+def kind_words(kind: str) -> str:
+    """What a dataset is whose other side is rightly not known, in words."""
+    return KINDS.get(kind, kind)
 
 
 def unlinked_words(kind: str) -> str:

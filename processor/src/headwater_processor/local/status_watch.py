@@ -47,7 +47,7 @@ def watch(told: Watch, first: StatusReport, console: Console) -> StatusReport:
 def essence(report: StatusReport) -> tuple[object, ...]:
     """What is worth a new block: states, looseness, owners, alerts and stopped partitions; not clocks and counters."""
     return (
-        tuple((d.name, d.state, d.unlinked, d.owner, d.candidates, d.present) for d in report.datasets),
+        tuple((d.name, d.state, d.unlinked, d.kind, d.owner, d.candidates, d.present) for d in report.datasets),
         tuple(sorted((alert.fingerprint, alert.state) for alert in firing(report.alerts))),
         tuple((p.partition, p.stopped) for p in report.partitions if p.stopped),
         tuple((job.name, job.unlinked) for job in report.jobs if job.unlinked),

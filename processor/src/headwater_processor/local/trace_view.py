@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.text import Text
 from rich.tree import Tree
 
 from headwater.cli.printing import printable
-from headwater_processor.local.status_view import dataset_object, job_object, unlinked_words
+from headwater_processor.local.about_view import about_lines
+from headwater_processor.local.status_view import dataset_object, job_object, kind_words, unlinked_words
 from headwater_processor.local.texts import ago, count, iso, length
 from headwater_processor.state.runs import OffsetImage, RunImage
 from headwater_processor.state.values import DatasetState, JobState, Trace
 from headwater_processor.state.walk import UPSTREAM
 from headwater_schemas.events import Name
+
+if TYPE_CHECKING:
+    from headwater_processor.local.lag import Lag, Lags
 
 OFFSETS_SHOWN: Final = 8
 """Partitions of a topic that a person sees for each run; JSON has all."""
@@ -24,7 +28,7 @@ _STATES: Final = {"STALE": "bold red", "LATE": "yellow", "NO_DATA": "red", "FRES
 _RUNS: Final = {"FAIL": "bold red", "ABORT": "red", "LOST": "red", "COMPLETE": "green", "OPEN": "cyan"}
 
 
-def as_object(trace: Trace, domain: str) -> dict[str, Any]:
+def as_object(trace: Trace, domain: str, lags: Lags | None = None) -> dict[str, Any]:
     """The object of `--output json`. Edges point the way the data flows; names are `namespace/name`."""
     return {
         "domain": domain,
@@ -36,7 +40,7 @@ def as_object(trace: Trace, domain: str) -> dict[str, Any]:
         "datasets": [
             {**dataset_object(dataset), "distance": trace.distance.get(dataset.name, 0)} for dataset in trace.datasets
         ],
-        "jobs": [job_object(job) for job in trace.jobs],
+        "jobs": [_job_object(job, lags) for job in trace.jobs],
         "edges": [
             {
                 "kind": edge.kind,
@@ -52,16 +56,22 @@ def as_object(trace: Trace, domain: str) -> dict[str, Any]:
     }
 
 
-def as_tree(trace: Trace, now_us: int) -> Tree:
+def _job_object(job: JobState, lags: Lags | None) -> dict[str, Any]:
+    told = job_object(job)
+    return told if lags is None else {**told, "lag": [lag.as_object() for lag in lags.get(str(job.name), ())]}
+
+
+def as_tree(trace: Trace, now_us: int, lags: Lags | None = None) -> Tree:
     """The walk as a tree; a node that was shown before is only named."""
-    return _Drawing(trace, now_us).draw()
+    return _Drawing(trace, now_us, lags or {}).draw()
 
 
 class _Drawing:
     """One tree in the making: remembers what was shown, so that a cycle ends."""
 
-    def __init__(self, trace: Trace, now_us: int) -> None:
+    def __init__(self, trace: Trace, now_us: int, lags: Lags) -> None:
         self._trace = trace
+        self._lags = lags
         self._now_us = now_us
         self._datasets = {dataset.name: dataset for dataset in trace.datasets}
         self._jobs = {job.name: job for job in trace.jobs}
@@ -73,7 +83,7 @@ class _Drawing:
         root = self._datasets[self._trace.root]
         tree = Tree(dataset_line(root, self._now_us))
         self._below_dataset(tree, root)
-        if not tree.children:
+        if len(tree.children) == len(list(about_lines(root.owner, root.about))):
             way, verb = ("upstream", "writes") if self._up else ("downstream", "reads")
             tree.add(Text(f"nothing {way}: no job that we know of {verb} it", "yellow"))
         if self._trace.truncated:
@@ -96,6 +106,8 @@ class _Drawing:
         for other in group:
             if other != dataset.name:
                 branch.add(Text(printable(f"same as {other}"), "dim"))
+        for said in about_lines(dataset.owner, dataset.about):
+            branch.add(said)
         for name in group:
             for far in self._ends(name, "DERIVES"):
                 if far in self._datasets:
@@ -118,7 +130,11 @@ class _Drawing:
             return
         self._shown.add(job.name)
         here = branch.add(line)
+        for said in about_lines(job.owner, job.about):
+            here.add(said)
         self._runs(here, job)
+        for lag_line in lag_lines(self._lags.get(str(job.name), ())):
+            here.add(lag_line)
         for far in self._ends(job.name, "READS" if self._up else "WRITES"):
             if far == of.name:
                 here.add(Text(printable(f"{'reads' if self._up else 'writes'} {far} itself"), "dim"))
@@ -154,6 +170,8 @@ def dataset_line(dataset: DatasetState, now_us: int) -> Text:
         line.append(f"  written {ago(dataset.last_write_us, now_us)}", "dim")
     if dataset.unlinked:
         line.append(f"  {unlinked_words(dataset.unlinked)}", "yellow")
+    elif dataset.kind:
+        line.append(f"  {kind_words(dataset.kind)}", "dim")
     if dataset.candidates:
         line.append(printable(f"  meant: {dataset.candidates[0]}"), "bold yellow")
     if not dataset.present:
@@ -183,6 +201,22 @@ def run_branch(branch: Tree, title: str, run: RunImage, now_us: int) -> None:
         here.add(Text(_where(run.runtime)))
     for line in offset_lines(run.offsets):
         here.add(line)
+
+
+def lag_lines(lags: Iterable[Lag]) -> Iterator[Text]:
+    """How far a job is behind each topic: `behind orders by 150 records  [0] 150  [1] 0`."""
+    for topic, each in groupby(lags, key=lambda lag: lag.topic):
+        every = list(each)
+        known = [lag for lag in every if lag.lag >= 0]
+        line = Text(f"behind {topic} by ", "dim")
+        if not known:
+            yield line.append(f"? ({every[0].reason})", "yellow")
+            continue
+        behind = sum(lag.lag for lag in known)
+        line.append(count(behind, "record"), "yellow" if behind else "green")
+        for lag in known[:OFFSETS_SHOWN]:
+            line.append(f"  [{lag.partition}]", "dim").append(f" {lag.lag}")
+        yield line
 
 
 def offset_lines(offsets: Iterable[OffsetImage]) -> Iterator[Text]:
@@ -218,6 +252,8 @@ def job_lines(job: JobState, now_us: int) -> Tree:
         tree.add(Text(unlinked_words(job.unlinked), "yellow"))
     if job.emitter:
         tree.add(Text(printable(f"told by {job.emitter}"), "dim"))
+    for said in about_lines(job.owner, job.about):
+        tree.add(said)
     for run in job.runs:
         run_branch(tree, "run", run, now_us)
     if not job.runs:

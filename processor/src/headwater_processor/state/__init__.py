@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headwater_processor.state.about import About
 from headwater_processor.state.errors import (
     AmbiguousNameError,
     LayoutError,
@@ -21,6 +22,7 @@ from headwater_processor.state.values import (
 )
 
 __all__ = [
+    "About",
     "AlertState",
     "AmbiguousNameError",
     "DatasetState",

@@ -14,7 +14,7 @@ from headwater_processor.state.layout import AliasRecord, split_edge_key
 from headwater_processor.state.loading import Loader
 from headwater_processor.state.store import StateStore, batches
 from headwater_processor.state.values import DatasetState, EdgeState, JobState
-from headwater_processor.state.walk import Walk
+from headwater_processor.state.walk import Walk, joined
 from headwater_schemas.events import Name
 from headwater_schemas.ids import DERIVES, KEY_BYTES, READS, WRITES
 
@@ -121,15 +121,30 @@ class _Reading:
         yield from self._of_jobs([key for key in jobs if key not in self._jobs], _any)
 
     def _same_as(self, selection: Selection, aliases: Mapping[bytes, bytes]) -> Iterator[EdgeState]:
+        """Pairs as they were stated; and of names that are one through a name that is not here, each with the first of them."""
         pairs = [
             (pair[:KEY_BYTES], pair[KEY_BYTES:])
             for pair, value in sorted(aliases.items())
             if AliasRecord.unpack(value).present
         ]
         inside = [(one, other) for one, other in pairs if one in self._datasets and other in self._datasets]
+        inside = sorted({*inside, *_missing(joined(pairs), joined(inside), self._datasets)})
         names = self._loader.names(key for pair in inside for key in pair)
         for one, other in inside:
             yield EdgeState(SAME_AS, names[one], names[other], present=True)
+
+
+def _missing(
+    classes: Mapping[bytes, tuple[bytes, ...]], stated: Mapping[bytes, tuple[bytes, ...]], here: set[bytes]
+) -> Iterator[tuple[bytes, bytes]]:
+    """The pairs that it takes beside the stated ones to join those members of each class that are here."""
+    for group in set(classes.values()):
+        members = [key for key in group if key in here]
+        reached = set(stated.get(members[0], members[:1])) if members else set()
+        for key in members[1:]:
+            if key not in reached:
+                yield members[0], key
+                reached.update(stated.get(key, (key,)))
 
 
 def _any(_name: Name) -> bool:

@@ -164,6 +164,8 @@ class DatasetRecord:
 
 
 _RETRACTED: Final = struct.Struct(">8xd")
+_READ: Final = struct.Struct(">24xd")
+_WRITTEN: Final = struct.Struct(">32xd")
 _FIRST: Final = struct.Struct(">d")
 
 
@@ -175,6 +177,16 @@ def last_emitter(value: bytes) -> bytes:
 def retracted_us(value: bytes) -> float:
     """When a dataset was retracted, of a value in `ds`, without reading the rest; 0 if it never was."""
     return float(_RETRACTED.unpack_from(value)[0])
+
+
+def was_read(value: bytes) -> bool:
+    """Whether a dataset was ever read, of a value in `ds`, without reading the rest."""
+    return _minimum(_READ.unpack_from(value)[0]) > 0
+
+
+def was_written(value: bytes) -> bool:
+    """Whether a dataset was ever named as written, likewise."""
+    return _minimum(_WRITTEN.unpack_from(value)[0]) > 0
 
 
 def first_job(value: bytes) -> bytes:
@@ -292,6 +304,21 @@ def unpack_schema_version(value: bytes) -> str:
     return value[_SV.size :].decode(errors="replace")
 
 
+def pack_about(time_us: int, event_id: bytes, text: bytes) -> bytes:
+    """A value in `about`: one fact of a node, and the event that said it last."""
+    return _SV.pack(float(time_us), event_id) + text
+
+
+def unpack_about(value: bytes) -> tuple[int, bytes, bytes]:
+    """When a fact was said last, by which event, and its text; empty: it was taken back.
+
+    Raises:
+        LayoutError: it is too short to be one.
+    """
+    time_us, event_id = _unpack(_SV, value, "about", needed=_SV.size)
+    return int(time_us), bytes(event_id), value[_SV.size :]
+
+
 def pack_successor(time_us: int, event_id: bytes, new_key: bytes) -> bytes:
     """A value in `mv`: what a dataset was renamed to."""
     return _MV.pack(float(time_us), event_id, new_key)
@@ -342,12 +369,13 @@ class JudgedRecord:
     owner: str = ""
     candidates: tuple[str, ...] = ()
     max_age_us: int = 0
+    kind: str = ""
 
     def pack(self) -> bytes:
         """As stored; the state goes as its place in the Avro enum."""
         place = FRESHNESS_STATES.index(self.state)
         fields = [place, self.reason, self.since_us, self.deadline_us, self.unlinked, self.policy_version]
-        return msgspec.msgpack.encode([*fields, self.owner, self.candidates, self.max_age_us])
+        return msgspec.msgpack.encode([*fields, self.owner, self.candidates, self.max_age_us, self.kind])
 
     @classmethod
     def unpack(cls, value: bytes) -> JudgedRecord:
@@ -363,6 +391,6 @@ class JudgedRecord:
                 state = FRESHNESS_STATES[state]
             if len(rest) > 6:
                 rest[6] = tuple(rest[6])
-            return cls(str(state).upper(), *rest[:8])
+            return cls(str(state).upper(), *rest[:9])
         except (msgspec.MsgspecError, TypeError, ValueError, IndexError) as error:
             raise LayoutError(f"a record of table 'st' cannot be read: {error}") from error

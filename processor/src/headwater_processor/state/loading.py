@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from headwater_processor.core.about import TAGS_OF
 from headwater_processor.core.runs import Run
+from headwater_processor.state.about import NOTHING_SAID, About
 from headwater_processor.state.layout import (
     KIND_DATASET,
     KIND_JOB,
@@ -15,6 +17,7 @@ from headwater_processor.state.layout import (
     JobRecord,
     JudgedRecord,
     minute_of,
+    unpack_about,
     unpack_name,
     unpack_schema_version,
     unpack_successor,
@@ -43,6 +46,7 @@ class Loader:
         self._shards = shards
         self._as_of_us = as_of_us
         self._run_timeout_us = run_timeout_us
+        self._is_anything_said: bool | None = None
 
     def names(self, keys: Iterable[bytes]) -> dict[bytes, Name]:
         """The names of those keys that have one."""
@@ -58,6 +62,7 @@ class Loader:
         names, ds, fr, sv, mv = self._store.get_tables(("names", "ds", "fr", "sv", "mv"), keys)
         asserted = self._store.scores("dz", keys)
         judged = self._store.get_sharded("st", KIND_DATASET, keys, self._shards)
+        about = self._about(KIND_DATASET, keys)
         records = {key: DatasetRecord.unpack(value) for key, value in ds.items()}
         fresh = {key: FreshnessRecord.unpack(value) for key, value in fr.items()}
         moved = {key: unpack_successor(value) for key, value in mv.items()}
@@ -77,8 +82,21 @@ class Loader:
                         others,
                         schema_version=unpack_schema_version(sv[key]) if key in sv else "",
                         renamed_to=moved.get(key, b""),
+                        about=about.get(key, NOTHING_SAID),
                     ),
                 )
+
+    def _about(self, kind: bytes, keys: Sequence[bytes]) -> dict[bytes, About]:
+        """What is said of those nodes of a kind of which something is said."""
+        if self._is_anything_said is None:  # most domains of jobs that use the SDK alone have no facets at all
+            self._is_anything_said = self._store.counts([("HLEN", "about")])[0] > 0
+        if not self._is_anything_said:
+            return {}
+        texts: dict[bytes, dict[bytes, bytes]] = {}
+        tags = TAGS_OF[kind]
+        for field, value in self._store.get_many("about", [key + tag for key in keys for tag in tags]).items():
+            texts.setdefault(field[:KEY_BYTES], {})[field[KEY_BYTES:]] = unpack_about(value)[2]
+        return {key: About.of(said) for key, said in texts.items()}
 
     def open_runs(self, jobs: Iterable[bytes] | None = None) -> dict[bytes, dict[bytes, int]]:
         """The open runs by job, of these jobs or of all: job key + run id, and the end of the minute in which it was last heard."""
@@ -107,6 +125,7 @@ class Loader:
         names, job, jr = self._store.get_tables(("names", "job", "jr"), keys)
         seen = self._store.scores("jz", keys)
         judged = self._store.get_sharded("st", KIND_JOB, keys, self._shards)
+        about = self._about(KIND_JOB, keys)
         records = {key: JobRecord.unpack(value) for key, value in job.items()}
         emitters = self.names(record.emitter for record in records.values())
         live = self._run_images({run: by_us for key in keys for run, by_us in open_runs.get(key, {}).items()})
@@ -115,6 +134,8 @@ class Loader:
                 history = unpack_history(jr[key]) if key in jr else JobHistory()
                 record = records.get(key, JobRecord())
                 emitter = emitters.get(record.emitter)
+                status = JudgedRecord.unpack(judged[key]) if key in judged else _NOT_JUDGED
+                said = about.get(key, NOTHING_SAID)
                 yield (
                     key,
                     JobState(
@@ -123,9 +144,11 @@ class Loader:
                         last_seen_us=minute_of(seen.get(key, 0)),
                         streaming=record.streaming,
                         emitter=emitter.name if emitter else "",
-                        unlinked=JudgedRecord.unpack(judged[key]).unlinked if key in judged else "",
+                        unlinked=status.unlinked,
                         runs=_merge_runs(live.get(key, []), history.runs),
                         last_ok=history.last_ok,
+                        owner=status.owner or said.owner,
+                        about=said,
                     ),
                 )
 
@@ -162,6 +185,7 @@ def _dataset(
     *,
     schema_version: str,
     renamed_to: bytes,
+    about: About,
 ) -> DatasetState:
     def text(key: bytes) -> str:
         return str(others[key]) if key in others else ""
@@ -184,14 +208,16 @@ def _dataset(
         since_us=judged.since_us,
         deadline_us=_deadline_us(judged, fresh),
         unlinked=judged.unlinked,
+        kind=judged.kind,
         candidates=judged.candidates,
-        owner=judged.owner,
+        owner=judged.owner or about.owner,
         policy_version=judged.policy_version,
         written_by=text(fresh.job),
         written_by_run=run_text(fresh.run_id),
         first_touched_by=text(record.first_job),
         schema_version=schema_version,
         renamed_to=text(renamed_to),
+        about=about,
     )
 
 

@@ -43,7 +43,7 @@ from headwater_processor.state.values import (
 from headwater_processor.state.walk import DOWNSTREAM, UPSTREAM, alias_classes, walk, walk_from_job
 from headwater_schemas.events import Name
 from headwater_schemas.ids import DERIVES, READS, WRITES, dataset_key, dataset_key_of, emitter_key, job_key
-from headwater_schemas.naming import canonical_dataset
+from headwater_schemas.naming import KAFKA_CLUSTER, canonical_dataset
 
 MAX_NEIGHBOURS: Final = 2000
 """Edges of one kind that are followed from one node; a wider node is cut, and the answer says so."""
@@ -94,7 +94,7 @@ class StateReader:
                     (dataset.present or not present_only)
                     and (namespace is None or dataset.name.namespace == namespace)
                     and (states is None or dataset.state in states)
-                    and (owner is None or dataset.owner == owner)
+                    and (owner is None or dataset.owner == owner or owner in dataset.about.owners)
                     and (not unlinked or dataset.unlinked)
                 ):
                     yield dataset
@@ -127,6 +127,8 @@ class StateReader:
             (name for name in self._names(KIND_DATASET) if name.name == text),
             key=str,
         )
+        if len(matches) > 1:
+            matches = self._one_of_each_class(matches)
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -134,9 +136,9 @@ class StateReader:
         raise UnknownDatasetError(text, self._near(text))
 
     def dataset_names(self) -> Iterator[Name]:
-        """The names of all datasets that an event ever named, in no order; one may come twice."""
+        """The names of all datasets that an event ever named, in no order; one may come twice. Not those that only join others."""
         self._meta()
-        return self._names(KIND_DATASET)
+        return (name for name in self._names(KIND_DATASET) if not name.namespace.startswith(KAFKA_CLUSTER))
 
     def job_names(self) -> Iterator[Name]:
         """The names of all jobs, in no order; one may come twice."""
@@ -166,6 +168,15 @@ class StateReader:
         names = self._loader().names(written)
         return self._store.scores("mz", [key]).get(key, 0), sorted(names.values(), key=str)
 
+    def emitters(self) -> dict[str, int]:
+        """When each emitter was last heard, by its name; in no order."""
+        self._meta()
+        found: dict[str, int] = {}
+        for batch in self._store.members("mz"):
+            names = self._loader().names(key for key, _ in batch)
+            found.update((names[key].name, seen_us) for key, seen_us in batch if key in names)
+        return found
+
     # --- the graph --------------------------------------------------------------------------------------------------
 
     def edges(self, node: Name, *, of_job: bool = False) -> list[EdgeState]:
@@ -190,10 +201,15 @@ class StateReader:
         classes = alias_classes(self._store.fields("al"))
         found = walk(_Edges(self._store), root, direction, depth, classes)
         loader = self._loader()
-        datasets = dict(loader.datasets(list(found.datasets)))
+        datasets = {
+            key: dataset
+            for key, dataset in loader.datasets(list(found.datasets))
+            if key == root or not _only_joins(dataset)
+        }
         if root not in datasets:
             raise UnknownDatasetError(str(name), self._near(str(name)))
-        same = {group for key in datasets if (group := classes.get(key, ()))}
+        groups = {group for key in datasets if (group := classes.get(key, ()))}
+        same = [names for group in sorted(groups) if len(names := [key for key in group if key in datasets]) > 1]
         return Trace(
             root=datasets[root].name,
             direction=direction,
@@ -202,7 +218,7 @@ class StateReader:
             datasets=tuple(datasets.values()),
             jobs=tuple(job for _, job in loader.jobs(list(found.jobs))),
             edges=tuple(edge for edge in self._edge_states(list(found.edges)) if edge.present),
-            same_as=tuple(tuple(datasets[key].name for key in group if key in datasets) for group in sorted(same)),
+            same_as=tuple(tuple(datasets[key].name for key in group) for group in same),
             distance={datasets[key].name: hops for key, hops in found.datasets.items() if key in datasets},
             truncated=found.truncated,
         )
@@ -343,14 +359,29 @@ class StateReader:
             if value[:1] == kind:
                 yield unpack_name(value)[1]
 
+    def _one_of_each_class(self, matches: list[Name]) -> list[Name]:
+        """Names of one dataset as one of them: the first that something was said of, by name."""
+        classes = alias_classes(self._store.fields("al"))
+        keys = {dataset_key(name): name for name in matches}
+        asserted = self._store.scores("dz", list(keys))
+        chosen: dict[bytes | tuple[bytes, ...], Name] = {}
+        for key, name in sorted(keys.items(), key=lambda each: (each[0] not in asserted, str(each[1]))):
+            chosen.setdefault(classes.get(key, key), name)
+        return sorted(chosen.values(), key=str)
+
     def _near(self, text: str) -> list[str]:
-        known = {str(name) for name in self._names(KIND_DATASET)}
+        known = {str(name) for name in self._names(KIND_DATASET) if not name.namespace.startswith(KAFKA_CLUSTER)}
         return near_names(text, known)
 
     def near_jobs(self, text: str) -> list[str]:
         """The known jobs whose names are nearest to `text`."""
         self._meta()
         return near_names(text, {str(name) for name in self._names(KIND_JOB)})
+
+
+def _only_joins(dataset: DatasetState) -> bool:
+    """Whether a name is a cluster's, under which nothing is read or written: it says that others are one, and is none itself."""
+    return dataset.name.namespace.startswith(KAFKA_CLUSTER) and not dataset.last_seen_us
 
 
 class _Edges:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from headwater_processor.state.about import NOTHING_SAID, About
 from headwater_processor.state.runs import RunImage
 from headwater_schemas.events import Name
 
@@ -35,9 +36,12 @@ class DatasetState:
     """When it goes stale if nobody writes it before; 0 never."""
     unlinked: str = ""
     """The kind of looseness, empty when linked."""
+    kind: str = ""
+    """`source` (nobody known writes it) or `leaf` (nobody known reads it), where that is right; else empty."""
     candidates: tuple[str, ...] = ()
     """Names that this one may have been meant to be, best first."""
     owner: str = ""
+    """By policy; where no policy names one, those that producers state."""
     policy_version: int = -1
     written_by: str = ""
     """Job of the last proven write, `namespace/name`."""
@@ -45,6 +49,7 @@ class DatasetState:
     first_touched_by: str = ""
     schema_version: str = ""
     renamed_to: str = ""
+    about: About = NOTHING_SAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,9 @@ class JobState:
     runs: tuple[RunImage, ...] = ()
     """Open runs and the history, newest first."""
     last_ok: RunImage | None = None
+    owner: str = ""
+    """As of a dataset."""
+    about: About = NOTHING_SAID
 
     @property
     def last(self) -> RunImage | None:

@@ -45,6 +45,11 @@ def alias_classes(aliases: Iterable[tuple[bytes, bytes]]) -> dict[bytes, tuple[b
 
     `aliases` are the fields and values of the table `al`.
     """
+    return joined((pair[:KEY_BYTES], pair[KEY_BYTES:]) for pair, value in aliases if AliasRecord.unpack(value).present)
+
+
+def joined(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, tuple[bytes, ...]]:
+    """For each key in a pair all keys that pairs join it with, itself among them."""
     parent: dict[bytes, bytes] = {}
 
     def find(key: bytes) -> bytes:
@@ -53,9 +58,8 @@ def alias_classes(aliases: Iterable[tuple[bytes, bytes]]) -> dict[bytes, tuple[b
             key = parent[key]
         return key
 
-    for pair, value in aliases:
-        if AliasRecord.unpack(value).present:
-            parent[find(pair[:KEY_BYTES])] = find(pair[KEY_BYTES:])
+    for one, other in pairs:
+        parent[find(one)] = find(other)
     members: dict[bytes, list[bytes]] = {}
     for key in sorted(parent):
         members.setdefault(find(key), []).append(key)

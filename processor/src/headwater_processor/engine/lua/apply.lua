@@ -4,10 +4,11 @@
 -- Contract: changes nothing unless epoch, topic, graph generation and expected next offset match. Everything that can
 -- raise (unpacking, the fence) is done before the first write, for Redis does not roll back; the fence moves last.
 -- KEYS 1 f:p  2 meta  3 names 4 ds 5 dz 6 sv 7 mv 8 fr 9 wp 10 cad 11 job 12 jz 13 edge 14 ez 15 ax 16 mz 17 ex 18 al
---      19 run 20 gone 21 rc:p 22 sb:p 23 asof, then S outboxes, S ro, then the seen lists to append to, then those to drop
+--      19 run 20 gone 21 rc:p 22 sb:p 23 asof 24 about, then S outboxes, S ro, then the seen lists to append to, then those to drop
 -- ARGV 1 epoch 2 topic 3 gen 4 expected 5 next, '' in a piece that goes ahead: the fence and what belongs to it stay 6 mx 7 floor
 --      8..13 counters 14 as-of or '' 15 partition 16 S 17 call token 18 closed runs kept 19 closed runs kept after (µs)
---      20 plan (msgpack) 21 names of buckets to append, '\n' between 22 the same to drop, then the packed ids by appended list
+--      20 plan (msgpack) 21 '1' if the records were applied before, to a state that was set back since
+--      22 names of buckets to append, '\n' between 23 the same to drop, then the packed ids by appended list
 -- Returns {'OK', longest outbox, {run key, joined record, …}} or {'FENCED', epoch} {'TOPIC', topic} {'GEN', gen} {'NEXT', next}.
 
 local f = redis.call('HMGET', KEYS[1], 'epoch', 'topic', 'next')
@@ -17,10 +18,10 @@ local gen = redis.call('HGET', KEYS[2], 'gen') or '0'
 if gen ~= ARGV[3] then return {'GEN', gen} end
 if f[3] ~= ARGV[4] then return {'NEXT', f[3] or ''} end
 local S = tonumber(ARGV[16])
-local OUT, RO, SEEN = 23, 23 + S, 23 + 2 * S
+local OUT, RO, SEEN = 24, 24 + S, 24 + 2 * S
 local partition = tonumber(ARGV[15])
 local plan = cmsgpack.unpack(ARGV[20])
-local appends = #ARGV - 22
+local appends = #ARGV - 23
 if appends > #KEYS - SEEN then return redis.error_reply('ARITY') end
 
 local call, unpk, spack, sunpack = redis.call, unpack, struct.pack, struct.unpack
@@ -289,10 +290,22 @@ local P = plan
 if #P[1] > 0 then many('HSET', KEYS[3], P[1]) end
 merge_records(KEYS[4], '>ddddd', 5, P[2])
 zgreater(KEYS[5], P[3])
-merge_records(KEYS[6], '>d', 1, P[4], function(field, old, new) -- of a version only the text is published
-  if not old or old:sub(25) ~= new:sub(25) then name(field, 'd' .. field) end
+-- Of these only the text is published. Where it is as it was the last image shows it, unless that image is of a future that was
+-- lost, in which the text was another one: what is read again is named in any case.
+local again = ARGV[21] == '1'
+local function is_new(old, new) return again or not old or old:sub(25) ~= new:sub(25) end
+merge_records(KEYS[6], '>d', 1, P[4], function(field, old, new)
+  if is_new(old, new) then name(field, 'd' .. field) end
 end)
 merge_records(KEYS[7], '>d', 1, P[5])
+local told = {}
+merge_records(KEYS[24], '>d', 1, P[23], function(field, old, new) -- a node has several facts, and one image
+  local key, kind = field:sub(1, 12), field:byte(13) < 97 and 'd' or 'j'
+  if not told[key] and is_new(old, new) then
+    told[key] = true
+    name(key, 'b' .. kind .. key)
+  end
+end)
 merge_records(KEYS[8], '>dddd', 4, P[6])
 merge_records(KEYS[11], '>dddd', 4, P[7])
 zgreater(KEYS[12], P[8])
@@ -349,6 +362,7 @@ for lo = 1, back and #P[3] or 0, 2 * CHUNK do
     if gone[j] and tonumber(P[3][lo + 2 * j - 2]) > tonumber(gone[j]) then
       call('HDEL', KEYS[20], key)
       name(key, 'd' .. key)
+      name(key, 'bd' .. key)
     end
   end
 end
@@ -372,12 +386,12 @@ end
 if ARGV[5] == '' then return { 'OK', longest, learned } end
 -- The log of seen ids, the as-of proof, and last the fence.
 local i = 1
-for bucket in string.gmatch(ARGV[21], '[^\n]+') do
-  call('RPUSH', KEYS[SEEN + i], ARGV[22 + i])
+for bucket in string.gmatch(ARGV[22], '[^\n]+') do
+  call('RPUSH', KEYS[SEEN + i], ARGV[23 + i])
   call('SADD', KEYS[22], bucket)
   i = i + 1
 end
-for bucket in string.gmatch(ARGV[22], '[^\n]+') do
+for bucket in string.gmatch(ARGV[23], '[^\n]+') do
   call('UNLINK', KEYS[SEEN + i])
   call('SREM', KEYS[22], bucket)
   i = i + 1

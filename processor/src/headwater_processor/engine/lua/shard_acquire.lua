@@ -6,5 +6,5 @@ local counter = f[1] and tonumber(string.match(f[1], '^%d+')) or 0
 local epoch = string.format('%d:%s', counter + 1, ARGV[1])
 local t = redis.call('TIME')
 local version = string.format('%.0f', math.max(tonumber(f[2] or '0'), t[1] * 1000000 + t[2]) + 1000000)
-redis.call('HSET', KEYS[1], 'epoch', epoch, 'ver', version)
+redis.call('HSET', KEYS[1], 'epoch', epoch, 'ver', version, 'step', '0')
 return { epoch, version, f[3] or '-1' }

@@ -18,7 +18,9 @@ from headwater.runtime.kafka import translate as kafka_error
 from headwater.runtime.models import Settings
 from headwater.runtime.redis import translate as redis_error
 from headwater_processor.local.doctor.findings import Finding, Level, findings
+from headwater_processor.local.doctor.of_doors import DoorsDoctor
 from headwater_processor.local.doctor.of_kafka import KafkaDoctor
+from headwater_processor.local.doctor.of_names import names_check
 from headwater_processor.local.doctor.of_redis import RedisDoctor
 from headwater_processor.local.doctor.of_state import StateDoctor
 
@@ -52,7 +54,9 @@ def doctor(context: click.Context, /, production: bool, fail: bool, timeout: flo
     kafka = KafkaDoctor(settings, timeout / 2, production)
     redis = RedisDoctor(settings, timeout / 2, production)
     checks = [*kafka.checks(), *redis.checks(), *StateDoctor(settings, timeout / 2).checks()]
+    checks += DoorsDoctor(settings, timeout / 2).checks()
     made = []
+    checks.append(names_check(settings.doors))
     for finding in findings(checks, timeout, lambda error: _translated(error, settings)):
         made.append(finding)
         if not told.wants_json:

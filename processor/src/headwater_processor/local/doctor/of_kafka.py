@@ -78,7 +78,7 @@ class KafkaDoctor:
         admin = AdminClient(told)
         seen = list_topics(admin, told, timeout_s=self.limit_s)  # says why nobody takes us, where that is it
         brokers = len(seen.brokers)
-        if _embedded(admin, self.limit_s):
+        if is_embedded(admin, self.limit_s):
             yield say.ok("this is the embedded broker of headwater up or demo: its settings are not looked at")
             return
         words = f"{brokers} broker{'' if brokers == 1 else 's'} of cluster {seen.cluster_id} answer at {self._servers}"
@@ -120,7 +120,7 @@ class KafkaDoctor:
 
     def _topics(self) -> Iterator[Finding]:
         admin = self._admin()
-        if _embedded(admin, self.limit_s):
+        if is_embedded(admin, self.limit_s):
             return
         found = self._found(admin)
         horizon_ms = self.settings.processor.horizon_ms
@@ -129,7 +129,7 @@ class KafkaDoctor:
 
     def _production(self) -> Iterator[Finding]:
         admin = self._admin()
-        if _embedded(admin, self.limit_s):
+        if is_embedded(admin, self.limit_s):
             yield Noting("replication").problem(
                 "the embedded broker keeps everything in memory", "name your own Kafka: --kafka HOST:PORT"
             )
@@ -175,7 +175,7 @@ class KafkaDoctor:
 
     def _rights(self) -> Iterator[Finding]:
         say, admin = Noting("rights"), self._admin()
-        if _embedded(admin, self.limit_s):
+        if is_embedded(admin, self.limit_s):
             return
         seen = admin.list_topics(timeout=self.limit_s).topics
         topics = catalogue(self.settings.topic_prefix)
@@ -237,7 +237,7 @@ class KafkaDoctor:
 
     def _group(self) -> Iterator[Finding]:
         say, admin, group = Noting("group"), self._admin(), self.settings.consumer_group
-        if _embedded(admin, self.limit_s):
+        if is_embedded(admin, self.limit_s):
             return
         topic = catalogue(self.settings.topic_prefix)["events"].name
         seen = admin.list_topics(timeout=self.limit_s).topics
@@ -260,20 +260,9 @@ class KafkaDoctor:
 
     def _lag(self, admin: AdminClient, topic: str, group: str, partitions: int) -> tuple[int, int]:
         """Records behind in all, and the partition that is most so."""
-        places = [TopicPartition(topic, number) for number in range(partitions)]
-        spec: Any = OffsetSpec  # the client types none of it
-        asked = admin.list_offsets(dict.fromkeys(places, spec.latest()), request_timeout=self.limit_s)
-        first = admin.list_offsets(dict.fromkeys(places, spec.earliest()), request_timeout=self.limit_s)
-        request = [ConsumerGroupTopicPartitions(group, places)]
-        committed = admin.list_consumer_group_offsets(request, request_timeout=self.limit_s)[group].result(self.limit_s)
-        at = {one.partition: one.offset for one in committed.topic_partitions}
-        lags = {}
-        for place in places:
-            begin, end = (
-                answered(found[place].result(self.limit_s).offset, topic, place.partition) for found in (first, asked)
-            )
-            lags[place.partition] = end - max(begin, at.get(place.partition, begin))
-        return sum(lags.values()), max(lags, key=lags.__getitem__, default=0)
+        lags = lags_of(admin, topic, group, partitions, self.limit_s)
+        behind = {partition: lag for partition, (lag, _) in lags.items()}
+        return sum(behind.values()), max(behind, key=behind.__getitem__, default=0)
 
     def _schemas(self) -> Iterator[Finding]:
         from headwater.cli.reading import reading
@@ -294,5 +283,22 @@ class KafkaDoctor:
         yield say.ok(f"{len(store)} writer schema{'' if len(store) == 1 else 's'} known, ours among them")
 
 
-def _embedded(admin: AdminClient, limit_s: float) -> bool:
+def lags_of(admin: AdminClient, topic: str, group: str, partitions: int, limit_s: float) -> dict[int, tuple[int, bool]]:
+    """By partition how many records a group is behind, and whether it ever committed there."""
+    places = [TopicPartition(topic, number) for number in range(partitions)]
+    spec: Any = OffsetSpec  # the client types none of it
+    asked = admin.list_offsets(dict.fromkeys(places, spec.latest()), request_timeout=limit_s)
+    first = admin.list_offsets(dict.fromkeys(places, spec.earliest()), request_timeout=limit_s)
+    request = [ConsumerGroupTopicPartitions(group, places)]
+    committed = admin.list_consumer_group_offsets(request, request_timeout=limit_s)[group].result(limit_s)
+    at = {one.partition: one.offset for one in committed.topic_partitions if one.offset >= 0}
+    lags = {}
+    for place in places:
+        begin, end = (answered(found[place].result(limit_s).offset, topic, place.partition) for found in (first, asked))
+        lags[place.partition] = end - max(begin, at.get(place.partition, begin)), place.partition in at
+    return lags
+
+
+def is_embedded(admin: AdminClient, limit_s: float) -> bool:
+    """Whether it is the broker of `headwater up` or `demo`, which knows neither settings nor groups."""
     return str(admin.list_topics(timeout=limit_s).cluster_id).startswith("mockCluster")

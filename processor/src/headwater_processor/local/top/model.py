@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from headwater_processor.core.freshness import allowed_age_said
+from headwater_processor.state.about import About
 from headwater_processor.state.values import AlertState as Machine
 from headwater_processor.state.values import DatasetState
 from headwater_schemas.alerts import Alert, AlertState
@@ -41,10 +42,13 @@ class Row:
     last_write_us: int = 0
     idle_through_us: int = 0
     unlinked: str = ""
+    kind: str = ""
     candidates: tuple[str, ...] = ()
     owner: str = ""
     first_seen_us: int = 0
+    stated_owner: str = ""
     core_version: int = 0
+    about_version: int = 0
     status_version: int = 0
     write_version: int = 0
     deadline_us: int = 0
@@ -55,7 +59,7 @@ class Row:
 
     def settle(self) -> None:
         """Work out what follows from the rest; to be called when the judgement or the presence has changed."""
-        self.text = f"{self.name} {self.owner} {self.state} {self.unlinked}".lower()
+        self.text = f"{self.name} {self.owner} {self.state} {self.unlinked} {self.kind}".lower()
         self.written()
 
     def written(self) -> None:
@@ -250,7 +254,16 @@ class Model:
             row.status_version, status = delta.version, delta.status
             row.state, row.reason, row.judged_deadline_us = status.state.value, status.reason, status.deadline_us
             row.allowed_us = allowed_age_said(status.reason)
-            row.unlinked, row.candidates, row.owner = status.unlinked, status.candidates, status.owner
+            row.unlinked, row.candidates, row.owner = (
+                status.unlinked,
+                status.candidates,
+                status.owner or row.stated_owner,
+            )
+            row.kind = status.kind
+        elif delta.about is not None and delta.version >= row.about_version:
+            row.about_version, stated = delta.version, About.from_json(delta.about).owner
+            row.owner = stated if row.owner == row.stated_owner else row.owner
+            row.stated_owner = stated
         row.settle()
 
     def _alert(self, alert: Alert) -> None:
@@ -316,9 +329,11 @@ def _row(dataset: DatasetState) -> Row:
         dataset.last_write_us,
         dataset.idle_through_us,
         dataset.unlinked,
+        dataset.kind,
         dataset.candidates,
         dataset.owner,
         dataset.first_seen_us,
+        dataset.about.owner,
     )
     row.settle()
     return row

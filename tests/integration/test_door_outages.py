@@ -1,0 +1,162 @@
+"""Gateway and bridge while their broker is away: answers come in time, little is held, nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+from tests.support.doors import Door, Reply, events_of, run_event
+from tests.support.processes import wait_until
+from tests.support.services import KafkaServer
+
+from headwater.bridge import bridging
+from headwater.bridge.bridging import Bridge
+from headwater.bridge.serving import bridge_of
+from headwater.gateway.application import BATCH
+from headwater.runtime.models import BridgeSettings, KafkaSettings, Settings
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def gateway(folder: Path, server: KafkaServer, prefix: str, *arguments: str) -> Door:
+    told = ["--kafka", server.bootstrap_servers, "--set", f"topic_prefix={prefix}", "--port", "0"]
+    return Door(folder, "gateway", *told, *arguments)
+
+
+def post_many(door: Door, jobs: list[str]) -> list[tuple[Reply, float]]:
+    """Replies and how long each took, of as many posts at once."""
+
+    def one(job: str) -> tuple[Reply, float]:
+        began = time.monotonic()
+        reply = door.post(run_event(job={"namespace": "out", "name": job}))
+        return reply, time.monotonic() - began
+
+    with ThreadPoolExecutor(16) as pool:
+        return list(pool.map(one, jobs))
+
+
+@pytest.fixture(scope="module")
+def freezable() -> Iterator[KafkaServer]:
+    """A broker of this module alone."""
+    with KafkaServer() as server:
+        yield server
+
+
+@pytest.fixture
+def own_kafka(freezable: KafkaServer) -> Iterator[KafkaServer]:
+    """A broker that may be frozen, and is not when the test ends."""
+    yield freezable
+    freezable.thaw()
+
+
+def with_topic(server: KafkaServer, prefix: str) -> str:
+    admin = AdminClient({"bootstrap.servers": server.bootstrap_servers})
+    admin.create_topics([NewTopic(f"{prefix}events", 3, 1)])[f"{prefix}events"].result(30)
+    return f"{prefix}events"
+
+
+def test_while_the_broker_is_away_clients_get_503_soon_and_nothing_acknowledged_is_lost(
+    own_kafka: KafkaServer, tmp_path: Path
+) -> None:
+    topic = with_topic(own_kafka, "away.")
+    with gateway(tmp_path, own_kafka, "away.", "--set", "gateway.answer_ms=1500") as door:
+        acknowledged = [f"before-{number}" for number in range(50)]
+        assert {reply.status for reply, _ in post_many(door, acknowledged)} == {200}
+        own_kafka.freeze()
+        refused = post_many(door, [f"during-{number}" for number in range(32)])
+        assert {reply.status for reply, _ in refused} == {503}
+        assert {reply.headers["retry-after"] for reply, _ in refused} == {"2"}
+        assert max(seconds for _, seconds in refused) < 4.5  # clients give up after 5 s
+        assert door.ask("GET", "/readyz").status == 503
+        pending = door.ask("GET", "/metrics").body.decode()
+        assert "headwater_gateway_pending_records 0.0" in pending  # nothing waits for an answer that nobody hears
+        own_kafka.thaw()
+        wait_until(lambda: door.post(run_event()).status == 200, within_s=20, what="answers after the outage")
+        again = [f"during-{number}" for number in range(32)]
+        assert {reply.status for reply, _ in post_many(door, again)} == {200}
+        acknowledged += again
+    came = events_of(own_kafka.bootstrap_servers, topic)
+    assert {event.job.name for event in came} >= set(acknowledged)
+    assert len({event.event_id for event in came}) == len(set(acknowledged)) + 1  # retries are duplicates, not events
+
+
+def test_with_a_spool_an_outage_is_answered_200_and_a_killed_gateway_loses_nothing(
+    own_kafka: KafkaServer, tmp_path: Path
+) -> None:
+    topic = with_topic(own_kafka, "spool.")
+    arguments = ["--set", "gateway.answer_ms=1000", "--spool", str(tmp_path / "spool")]
+    jobs = [f"spooled-{number}" for number in range(64)]
+    door = gateway(tmp_path, own_kafka, "spool.", *arguments)
+    with door:
+        assert door.post(run_event()).status == 200
+        own_kafka.freeze()
+        assert {reply.status for reply, _ in post_many(door, jobs)} == {200}
+        batch = [run_event(job={"namespace": "out", "name": f"spooled-batch-{number}"}) for number in range(20)]
+        assert door.post(batch, path=BATCH).status == 204
+        assert door.ask("GET", "/readyz").status == 200
+        door.kill()
+        own_kafka.thaw()
+        door.begin()
+        wanted = {*jobs, *(f"spooled-batch-{number}" for number in range(20))}
+
+        def came() -> set[str]:
+            return {event.job.name for event in events_of(own_kafka.bootstrap_servers, topic)}
+
+        wait_until(lambda: came() >= wanted, within_s=20, what="what was spooled in Kafka", pause_s=0.3)
+
+
+def documents(count: int) -> list[bytes]:
+    return [json.dumps(run_event(run={"runId": str(uuid.UUID(int=n + 1))})).encode() for n in range(count)]
+
+
+def settings(server: KafkaServer) -> Settings:
+    # What is under way is given up after 1 s, as it would be after two minutes.
+    kafka = KafkaSettings(
+        bootstrap_servers=server.bootstrap_servers, extra={"message.timeout.ms": "1000", "socket.timeout.ms": "1000"}
+    )
+    return Settings(kafka=kafka, bridge=BridgeSettings(batch_records=200))
+
+
+def test_a_broker_that_is_away_makes_it_wait_and_then_everything_arrives(
+    own_kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridging, "MOST_UNDER_WAY", 500)
+    admin = AdminClient({"bootstrap.servers": own_kafka.bootstrap_servers})
+    topics = [NewTopic(f"lineage.{role}", 1, 1) for role in ("openlineage", "events", "deadletter")]
+    for made in admin.create_topics(topics).values():
+        made.result(30)
+    producer = Producer({"bootstrap.servers": own_kafka.bootstrap_servers})
+    for value in documents(3_000):
+        producer.produce("lineage.openlineage", value)
+    assert producer.flush(30) == 0
+    bridge: Bridge = bridge_of(settings(own_kafka))
+    bridge.begin()
+
+    def stepped_until(condition: Callable[[], bool], what: str) -> None:
+        def stepped() -> bool:
+            bridge.step()
+            return condition()
+
+        wait_until(stepped, within_s=40, what=what, pause_s=0)
+
+    try:
+        stepped_until(lambda: bridge.outcomes["acknowledged"] > 0, "the first events")
+        own_kafka.freeze()
+        stepped_until(lambda: bridge.last_error != "", "a delivery that failed")
+        for _ in range(100):
+            bridge.step()
+        assert 0 < bridge.under_way <= 500 + 200
+        own_kafka.thaw()
+        stepped_until(lambda: bridge.outcomes["converted"] == 3_000 and not bridge.under_way, "the rest")
+        assert bridge.last_error == ""
+    finally:
+        bridge.end()
+    assert len({event.event_id for event in events_of(own_kafka.bootstrap_servers, "lineage.events")}) == 3_000
