@@ -70,6 +70,7 @@ class LuaMerge:
             pack(plan),
             "",
             "",
+            "",
         ]
         answer: Any = self._script(keys, args)
         assert answer[0] == b"OK", answer

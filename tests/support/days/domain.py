@@ -39,6 +39,7 @@ class Domain:
         self.log: list[list[LogRecord]] = [[] for _ in range(PARTITIONS)]
         self.topics: dict[str, list[tuple[bytes, bytes]]] = {"deltas": [], "alerts": []}
         self.letters: dict[str, set[tuple[int, int]]] = {"dead": set(), "late": set()}
+        self.reached = [0] * PARTITIONS
         self.policies = policies
         self.alerts: list[Alert] = []
         settings = replace(SETTINGS, judge=judge or JudgeSettings(born_us=born_us))
