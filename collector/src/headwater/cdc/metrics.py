@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from headwater.cdc.service import Look
 from headwater.runtime.families import families, labelled
+from headwater.runtime.looks import Looks
 from headwater.runtime.metrics import Spec, as_table
 
 CATALOGUE: Final[tuple[Spec, ...]] = (
@@ -36,25 +37,16 @@ CATALOGUE: Final[tuple[Spec, ...]] = (
 
 
 @dataclass(slots=True)
-class Counts:
-    """What a watcher counts. Written by its thread, read by any. Times are of `time.monotonic`."""
+class Counts(Looks):
+    """What a watcher counts."""
 
-    looks: Counter[str] = field(default_factory=Counter)
-    refused: Counter[str] = field(default_factory=Counter)
-    events: int = 0
     records: int = 0
-    took_s: float = 0.0
-    ended_at: float = field(default_factory=time.monotonic)
     topics: int = 0
     connectors: Counter[str] = field(default_factory=Counter)
-    last_error: str = ""
 
     def done(self, look: Look, took_s: float) -> None:
         """A look whose events have arrived."""
-        self.looks["done"] += 1
-        self.refused.update(look.refused)
-        self.events += len(look.events)
-        self.took_s, self.ended_at, self.last_error = took_s, time.monotonic(), ""
+        self.looked(len(look.events), look.refused, took_s)
         self.topics = look.topics
         self.connectors = Counter("FAILED" if one.failures else one.state for one in look.said.values())
 
@@ -64,11 +56,6 @@ class Counts:
         self.events += events
         self.refused.update(refused)
         self.ended_at = time.monotonic()
-
-    def failed(self, error: str) -> None:
-        """A look that came to nothing."""
-        self.looks["failed"] += 1
-        self.ended_at, self.last_error = time.monotonic(), error
 
 
 class CdcCollector(Collector):

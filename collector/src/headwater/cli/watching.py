@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
@@ -19,6 +19,7 @@ from headwater.cli.output import note
 from headwater.cli.producing import Producing
 from headwater.errors import EventError
 from headwater.eventjson import to_json
+from headwater.runtime.looks import Looks
 from headwater.runtime.models import KafkaSettings, Settings
 from headwater.validation import check
 from headwater_schemas.codec import encode_single_object
@@ -34,14 +35,7 @@ _STILL_S: Final = 60.0
 """Longer than three intervals and this without a look is not alive."""
 
 
-class Counted(Protocol):
-    """Counts of looks. Times are of `time.monotonic`."""
-
-    ended_at: float
-    last_error: str
-
-
-_C = TypeVar("_C", bound=Counted)
+_C = TypeVar("_C", bound=Looks)
 
 
 def now_ms() -> int:

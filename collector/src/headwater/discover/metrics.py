@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from headwater.discover.service import Look
 from headwater.runtime.families import Samples, families, labelled
+from headwater.runtime.looks import Looks
 from headwater.runtime.metrics import Spec, as_table
 
 MOST_GROUPS: Final = 1_000
@@ -41,34 +41,20 @@ CATALOGUE: Final[tuple[Spec, ...]] = (
 
 
 @dataclass(slots=True)
-class Counts:
-    """What a discoverer counts. Written by its thread, read by any. Times are of `time.monotonic`."""
+class Counts(Looks):
+    """What a discoverer counts."""
 
-    looks: Counter[str] = field(default_factory=Counter)
-    refused: Counter[str] = field(default_factory=Counter)
-    events: int = 0
-    took_s: float = 0.0
-    ended_at: float = field(default_factory=time.monotonic)
     topics: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
     orphans: dict[str, int] = field(default_factory=dict)
     lags: dict[str, int] = field(default_factory=dict)
-    last_error: str = ""
 
     def done(self, look: Look, took_s: float) -> None:
         """A look whose events have arrived."""
-        self.looks["done"] += 1
-        self.refused.update(look.refused)
-        self.events += len(look.events)
-        self.took_s, self.ended_at, self.last_error = took_s, time.monotonic(), ""
+        self.looked(len(look.events), look.refused, took_s)
         self.topics, self.statuses, self.orphans = len(look.seen.topics), dict(look.statuses), dict(look.orphans)
         furthest = sorted(look.lags.items(), key=lambda item: (-item[1], item[0]))[:MOST_GROUPS]
         self.lags = dict(furthest)
-
-    def failed(self, error: str) -> None:
-        """A look that came to nothing."""
-        self.looks["failed"] += 1
-        self.ended_at, self.last_error = time.monotonic(), error
 
 
 class DiscoverCollector(Collector):
