@@ -60,28 +60,47 @@ def test_an_owner_learns_at_its_next_step_that_the_state_was_set_back(
     fence = store.acquire(0)
     outbox = store.keys("o", 0)
     redis_client.rpush(outbox, b"a")
-    assert store.take([(fence, 0, 10)]) == [[b"a"]]
+    assert store.take([(fence, 0)], 10) == [[b"a"]]
     saved = everything(redis_client)
     redis_client.rpush(outbox, b"b")
-    assert store.take([(fence, 1, 10)]) == [[b"b"]]
+    assert store.take([(fence, 1)], 10) == [[b"b"]]
     set_back(redis_client, saved)
     redis_client.rpush(outbox, b"c")  # what is read again: where `b` was
     before = everything(redis_client)
     if step == "take":
-        assert store.take([(fence, 2, 10)]) == [None]
+        assert store.take([(fence, 2)], 10) == [None]
     elif step == "settle":
         assert store.settle([Settlement(fence, 2, fence.version + 1, (), ())]) == [False]
     else:
         assert store.judge(fence, 1, Writes(machines=[b"f", b"machine"])) == 0
     assert everything(redis_client) == before
-    assert store.take([(store.acquire(0), 0, 10)]) == [[b"a", b"c"]]
+    assert store.take([(store.acquire(0), 0)], 10) == [[b"a", b"c"]]
 
 
 def test_a_look_at_an_empty_outbox_writes_nothing(store: ShardStore, redis_client: redis.Redis) -> None:
     fence = store.acquire(0)
     before = everything(redis_client)
-    assert store.take([(fence, 0, 10)]) == [[]]
+    assert store.take([(fence, 0)], 10) == [[]]
     assert everything(redis_client) == before
+
+
+def test_what_is_taken_at_once_is_bounded_over_all_shards(store: ShardStore, redis_client: redis.Redis) -> None:
+    fences = [store.acquire(shard) for shard in range(3)]
+    for fence, count in zip(fences, (2, 3, 4), strict=True):
+        redis_client.rpush(store.keys("o", fence.shard), *(f"{fence.shard}.{n}" for n in range(count)))
+    assert store.take([(fence, 0) for fence in fences], 4) == [[b"0.0", b"0.1"], [b"1.0", b"1.1"], []]
+    other = store.acquire(0)
+    assert store.take([(fences[2], 0), (fences[0], 2), (fences[1], 2)], 3) == [[b"2.0", b"2.1", b"2.2"], None, []]
+    assert store.take([(other, 2), (fences[1], 2), (fences[2], 3)], 10) == [[], [b"1.2"], [b"2.3"]]
+
+
+def test_a_redis_that_forgot_its_scripts_is_given_them_again(store: ShardStore, redis_client: redis.Redis) -> None:
+    fence = store.acquire(0)
+    redis_client.rpush(store.keys("o", 0), b"a")
+    assert store.take([(fence, 0)], 10) == [[b"a"]]
+    redis_client.script_flush()
+    redis_client.rpush(store.keys("o", 0), b"b")
+    assert store.take([(fence, 1)], 10) == [[b"b"]]
 
 
 @pytest.fixture

@@ -83,22 +83,18 @@ class ShardStore:
         self._steps[shard] = 0
         return ShardFence(shard, epoch.decode(), int(version), int(policy))
 
-    def take(self, ranges: Sequence[tuple[ShardFence, int, int]]) -> list[list[bytes] | None]:
-        """See take.lua: for each (fence, first, count) the entries of its outbox. None: the shard is not ours as we left it."""
-        sha = self._sha.get("take") or self._load("take")
-        commands = [
-            ("EVALSHA", sha, 2, *self._settled[f.shard][:2], f.epoch, self._steps[f.shard], first, first + count - 1)
-            for f, first, count in ranges
-        ]
-        try:
-            answers = self.many(commands)
-        except (
-            NoScriptError
-        ):  # a Redis that was set back knows no scripts either; whoever got an answer repeats its step
-            self._sha.clear()
-            raise
+    def take(self, places: Sequence[tuple[ShardFence, int]], most: int) -> list[list[bytes] | None]:
+        """See take.lua: for each (fence, first) the entries of its outbox from the first on, at most `most` in all.
+
+        None: the shard is not ours as we left it.
+        """
+        keys: list[str] = []
+        args: list[Any] = [most]
+        for fence, first in places:
+            keys += self._settled[fence.shard][:2]
+            args += (fence.epoch, self._steps[fence.shard], first)
         taken: list[list[bytes] | None] = []
-        for (fence, _, _), found in zip(ranges, answers, strict=True):
+        for (fence, _), found in zip(places, self._eval("take", keys, args), strict=True):
             self._steps[fence.shard] += bool(found)
             taken.append(None if found == 0 else found)
         return taken

@@ -26,7 +26,7 @@ from headwater_schemas.ids import KEY_BYTES, shard_of
 log = logging.getLogger(__name__)
 
 ENTRIES_MAX: Final = 2000
-"""Outbox entries of a shard taken in one round: bounds the transaction that reads their images."""
+"""Outbox entries taken in one round, of all shards: bounds the call that takes them and the transaction that reads images."""
 NAMES_MAX: Final = 4000
 """Names of a shard in one round."""
 PORTION_NAMES: Final = 2000
@@ -116,6 +116,7 @@ class Drain:
         self.images = 0
         self.rounds = 0
         self.longest = 0
+        self._first = 0
         self.travel = Travel()
 
     def round(self, shards: list[Shard], go_on: Callable[[], bool] = lambda: True) -> bool:
@@ -125,10 +126,10 @@ class Drain:
         shards, entries = self._take(shards)
         self.travel.read([(s.number, s.road, len(found)) for s, found in zip(shards, entries, strict=True)], began)
         work: list[tuple[Shard, list[bytes]]] = []
-        more = False
+        more = sum(map(len, entries)) == ENTRIES_MAX
         for shard, found in zip(shards, entries, strict=True):
             ready = self._ready(shard, found, now)
-            more = more or len(found) == ENTRIES_MAX or len(ready) == NAMES_MAX
+            more = more or len(ready) == NAMES_MAX
             if ready or found:
                 work.append((shard, ready))
         if not work:
@@ -140,8 +141,13 @@ class Drain:
         return more
 
     def _take(self, shards: list[Shard]) -> tuple[list[Shard], list[list[bytes]]]:
-        """The shards that are ours as we left them, and their new entries."""
-        taken = self._store.take([(s.fence, s.taken, ENTRIES_MAX) for s in shards])
+        """The shards that are ours as we left them, and their new entries. Another one comes first each time: what is taken at
+        once is bounded over all of them."""
+        if not shards:
+            return [], []
+        self._first = (self._first + 1) % len(shards)
+        shards = [*shards[self._first :], *shards[: self._first]]
+        taken = self._store.take([(s.fence, s.taken) for s in shards], ENTRIES_MAX)
         ours: list[Shard] = []
         entries: list[list[bytes]] = []
         for shard, found in zip(shards, taken, strict=True):

@@ -23,7 +23,7 @@ RECORDS: Final[_Bounds] = (1.0, 4.0, 16.0, 64.0, 256.0, 1000.0, 4000.0, 16000.0)
 """Of a batch: one when quiet, `processor.batch_records` when behind."""
 
 CALLS: Final[tuple[str, ...]] = (
-    "apply", "acquire", "stop", "prove", "load_seen", "shard_acquire", "read", "snapshot", "settle", "judge", "trim_alerts",
+    "apply", "acquire", "stop", "prove", "load_seen", "shard_acquire", "take", "read", "snapshot", "settle", "judge", "trim_alerts",
     "census",
 )  # fmt: skip
 """Every kind of call to Redis that is measured."""
