@@ -147,10 +147,18 @@ def test_a_broker_that_is_away_makes_it_wait_and_then_everything_arrives(
 
         wait_until(stepped, within_s=90, what=what, pause_s=0)
 
+    def a_delivery_fails() -> bool:
+        # Perhaps all was answered, and a frozen broker gives nothing more to send.
+        if not bridge.under_way and not bridge.last_error:
+            own_kafka.thaw()
+            bridge.step()
+            own_kafka.freeze()
+        return bridge.last_error != ""
+
     try:
         stepped_until(lambda: bridge.outcomes["acknowledged"] > 0, "the first events")
         own_kafka.freeze()
-        stepped_until(lambda: bridge.last_error != "", "a delivery that failed")
+        stepped_until(a_delivery_fails, "a delivery that failed")
         for _ in range(100):
             bridge.step()
         assert 0 < bridge.under_way <= 500 + 200
@@ -158,6 +166,6 @@ def test_a_broker_that_is_away_makes_it_wait_and_then_everything_arrives(
         stepped_until(lambda: bridge.outcomes["converted"] == 3_000 and not bridge.under_way, "the rest")
         assert bridge.last_error == ""
     finally:
-        own_kafka.thaw()  # a consumer does not leave a broker that is frozen
+        own_kafka.thaw()
         bridge.end()
     assert len({event.event_id for event in events_of(own_kafka.bootstrap_servers, "lineage.events")}) == 3_000

@@ -22,6 +22,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from headwater.doors.floods import Floods
 from headwater.openlineage.records import Converter, Record, parsed
 from headwater.openlineage.values import Rejected
+from headwater.runtime.leaving import leave
 from headwater.runtime.letters import dead_letter_headers
 from headwater.runtime.producing import Headers, SteadyProducer, advice
 
@@ -97,7 +98,7 @@ class Bridge:
         batch_records: int = 2_000,
         converter: Converter | None = None,
     ) -> None:
-        self._consumer = Consumer(consumer)
+        self._consumer = Consumer({**consumer, "on_commit": self._on_commit})
         self._producer = SteadyProducer(producer)
         self._group = str(consumer["group.id"])
         self._source, self._events, self._dead = source, events, dead
@@ -108,7 +109,7 @@ class Bridge:
         self._told_at = -_COMPLAIN_S
         self._done: dict[tuple[str, int], int] = {}
         self._committed_at = self._beaten_at = 0.0
-        self._paused = False
+        self._paused = self._left = False
         self._stop = threading.Event()
         self.converter = converter or Converter()
         self.floods = Floods[Record]()
@@ -140,10 +141,14 @@ class Bridge:
         )
 
     def end(self) -> None:
-        """Send the heartbeats that are owed, wait for what is under way, commit it, and leave the group."""
+        """Send the heartbeats that are owed, wait for what is under way, commit it, and leave the group: in bounded time, also
+        while no broker answers."""
         self._beat(self.floods.drain())
         self._settle(_END_S)
-        self._consumer.close()
+        self._left = True
+        failed = leave(self._consumer, self._finished())
+        if failed:
+            log.warning("offsets are not committed (%s); what was read since will be read again", failed)
         if self.under_way:
             log.warning("%d records are not acknowledged; they will be read again", self.under_way)
             self._producer.purge()
@@ -161,7 +166,7 @@ class Bridge:
         self._note_finished()
         now = self.moved_at = time.monotonic()
         if self._done and now - self._committed_at >= _COMMIT_EVERY_S:
-            self._commit(wait=False)
+            self._commit()
 
     def _read(self) -> list[Message]:
         full = self.under_way >= MOST_UNDER_WAY or self.under_way_bytes >= MOST_UNDER_WAY_BYTES or bool(self._again)
@@ -259,29 +264,37 @@ class Bridge:
         while self._batches and not self._batches[0].left:
             self._done.update(self._batches.popleft().next)
 
-    def _commit(self, *, wait: bool) -> None:
-        self._committed_at = time.monotonic()
+    def _finished(self) -> list[TopicPartition]:
+        """What may be committed, once."""
         offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._done.items()]
         self._done.clear()
-        if not offsets:
-            return
-        try:
-            if wait:
-                self._consumer.commit(offsets=offsets, asynchronous=False)
-            else:
+        return offsets
+
+    def _commit(self) -> None:
+        """Nobody waits for the answer: it may take as long as an outage. A group waits for it before it gives partitions away."""
+        self._committed_at = time.monotonic()
+        if offsets := self._finished():
+            try:
                 self._consumer.commit(offsets=offsets, asynchronous=True)
-        except KafkaException as error:
-            # Whoever reads on begins a little earlier; the repetitions have the same ids.
-            log.info("offsets are not committed now: %s", error.args[0].str())
+            except KafkaException as error:
+                self._on_commit(error.args[0], offsets)
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        """How a commit ended: what was refused is committed again, though nothing more may come. Whoever reads on before that
+        begins a little earlier; the repetitions have the same ids."""
+        for each in partitions:
+            failed = error or each.error
+            if failed and each.partition in self.assigned:
+                log.info("offsets are not committed now: %s", failed.str())
+                self._done.setdefault((each.topic, each.partition), each.offset)
 
     def _settle(self, within_s: float) -> None:
-        """Wait for what is under way, and commit it."""
+        """Wait for what is under way."""
         end = time.monotonic() + within_s
         while self.under_way and time.monotonic() < end:
             self._producer.flush(_IDLE_S)
             self._send_again()
         self._note_finished()
-        self._commit(wait=True)
 
     def _reading_failed(self, error: KafkaError) -> None:
         if error.fatal() or error.code() in _HOPELESS:
@@ -304,8 +317,11 @@ class Bridge:
             log.info("where reading begins is not known yet: %s", error.args[0].str())
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._left:
+            return
         self._beat(self.floods.drain())
         self._settle(_REVOKED_S)
+        self._commit()
         self._forget(partitions)
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:

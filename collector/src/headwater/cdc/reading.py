@@ -19,6 +19,7 @@ from headwater.cdc.names import HEARTBEATS, Servers
 from headwater.cdc.windows import Partition
 from headwater.cdc.wire import Schemas, read
 from headwater.runtime.kafka import consumer_config, translate
+from headwater.runtime.leaving import leave
 from headwater.runtime.models import KafkaSettings
 from headwater.runtime.offsets import Place
 from headwater_schemas.events import LineageEvent
@@ -60,11 +61,13 @@ class Reader:
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
             "queued.max.messages.kbytes": _QUEUE_KBYTES,
+            "on_commit": self._on_commit,
         }
         self._consumer: Consumer | None = None
         self._topics: list[str] = []
         self._partitions: dict[Place, Partition] = {}
         self._at_end: set[Place] = set()
+        self._confirmed: dict[Place, int] = {}
         self._committed: dict[Place, int] = {}
         self.records = 0
         """Records read so far."""
@@ -110,14 +113,16 @@ class Reader:
         return events, refused
 
     def confirm(self) -> None:
-        """All that was said has arrived: commit. A commit that fails is made good by the next."""
-        done = {place: one.resume_at for place, one in self._partitions.items() if one.resume_at >= 0}
-        offsets = [TopicPartition(*place, at) for place, at in done.items() if self._committed.get(place) != at]
-        if self._consumer is None or not offsets:
+        """All that was said has arrived: commit. Nobody waits for the answer, which may take as long as an outage; what is
+        refused is committed with the next."""
+        self._confirmed = {place: one.resume_at for place, one in self._partitions.items() if one.resume_at >= 0}
+        new = [place for place, at in self._confirmed.items() if self._committed.get(place) != at]
+        if self._consumer is None or not new:
             return
+        offsets = [TopicPartition(*place, self._confirmed[place]) for place in new]
         try:
-            self._consumer.commit(offsets=offsets, asynchronous=False)
-            self._committed = done
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+            self._committed = dict(self._confirmed)
         except KafkaException as error:
             log.warning("offsets are not committed: %s", translate(error, self._servers).message)
 
@@ -129,10 +134,19 @@ class Reader:
         self._at_end.clear()
 
     def close(self) -> None:
-        """Leave the group."""
+        """Leave the group, what is confirmed committed: in bounded time, also while no broker answers."""
         if self._consumer is not None:
-            self._consumer.close()
+            last = [TopicPartition(*place, at) for place, at in self._confirmed.items()]
+            if failed := leave(self._consumer, last):
+                log.warning("offsets are not committed (%s); what was read since will be read again", failed)
             self._consumer = None
+            self._confirmed.clear()
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        for at in partitions:
+            if failed := error or at.error:
+                log.warning("offsets of %s partition %d are not committed: %s", at.topic, at.partition, failed.str())
+                self._committed.pop((at.topic, at.partition), None)
 
     def _add(self, message: Message, servers: Servers) -> None:
         place = message.topic() or "", message.partition() or 0
@@ -153,8 +167,11 @@ class Reader:
         found = read(value if isinstance(value, bytes) else None, self._schemas)
         partition.add(message.offset() or 0, at_ms if kind else 0, found, servers)
 
-    def _lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Another member reads on from what is committed."""
+        if consumer is not self._consumer:
+            return
         for at in partitions:
             self._partitions.pop((at.topic, at.partition), None)
+            self._confirmed.pop((at.topic, at.partition), None)
             self._at_end.discard((at.topic, at.partition))
