@@ -90,13 +90,17 @@ class Clocks:
 
 @dataclass(slots=True)
 class Acknowledged:
-    """Every record that a producer was told is safe: partition, offset, and when it was told (µs)."""
+    """Every record of which a producer was told that it is safe, and where: partition, offset, and when it was told (µs).
+
+    A record that is sent again because the broker died before its answer is answered as a duplicate, without an offset.
+    """
 
     records: list[tuple[int, int, int]] = field(default_factory=list)
 
-    def note(self, partition: int, offset: int, at_us: int) -> None:
+    def note(self, partition: int, offset: int | None, at_us: int) -> None:
         """One of them; called by producers' threads."""
-        self.records.append((partition, offset, at_us))
+        if offset is not None:
+            self.records.append((partition, offset, at_us))
 
 
 def untrue_proofs(clocks: Clocks, acknowledged: Acknowledged) -> list[str]:

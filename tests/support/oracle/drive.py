@@ -56,7 +56,9 @@ class Run:
         # Targets that old events cannot meet, so that there is something to alert about.
         produce(bootstrap, f"{prefix}policies", policy_records([spellings(number)[0] for number in range(POLICIES)]))
 
-    def produce(self, records: Iterable[Record], told: Callable[[int, int, int], None] | None = None) -> dict[int, int]:
+    def produce(
+        self, records: Iterable[Record], told: Callable[[int, int | None, int], None] | None = None
+    ) -> dict[int, int]:
         """All records, acknowledged; how many a partition got."""
         return produce(self.where.bootstrap, self.where.events, records, told)
 

@@ -133,10 +133,10 @@ def configure_topic(bootstrap: str, topic: str, settings: Mapping[str, str]) -> 
 
 
 def produce(
-    bootstrap: str, topic: str, records: Iterable[Record], told: Callable[[int, int, int], None] | None = None
+    bootstrap: str, topic: str, records: Iterable[Record], told: Callable[[int, int | None, int], None] | None = None
 ) -> dict[int, int]:
     """Produces in order and waits for every acknowledgement; the records of each partition, counted. `told` hears of each
-    acknowledgement: partition, offset, and the clock (µs) when it came."""
+    acknowledgement: partition, offset (None: the broker only says that it has it), and the clock (µs) when it came."""
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,

@@ -111,6 +111,7 @@ def test_as_of_that_was_said_before_an_older_record_was_applied_is_found() -> No
     told = Acknowledged()
     told.note(2, 19, KEPT_UNTIL_US)
     told.note(2, 20, KEPT_UNTIL_US + 2 * S)
+    told.note(2, None, KEPT_UNTIL_US)  # answered as a duplicate: it is there, but nobody says where
     assert untrue_proofs(clocks(*HEARD), told) == []
     told.note(2, 20, KEPT_UNTIL_US)
     assert "offset 20 had been acknowledged" in untrue_proofs(clocks(*HEARD), told)[0]
