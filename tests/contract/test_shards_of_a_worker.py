@@ -13,9 +13,11 @@ from tests.support.state_writer import StateWriter
 from headwater_processor.adapters.shard_store import ShardStore
 from headwater_processor.core.judge_settings import JudgeSettings
 from headwater_processor.core.knowledge import minute_end
+from headwater_processor.core.policies import PolicySet
 from headwater_processor.engine.shards import Shards, ShardSettings
 from headwater_processor.state.layout import DatasetRecord
-from headwater_schemas.codec import decode_delta
+from headwater_schemas.alerts import Alert, AlertState
+from headwater_schemas.codec import decode_alert, decode_delta
 from headwater_schemas.deltas import GraphDelta
 from headwater_schemas.events import Name
 
@@ -156,3 +158,45 @@ def test_names_that_come_again_after_the_state_was_set_back_are_published(
 def taken(shards: Shards) -> list[int]:
     """Of each shard of the worker that has some, how many entries are read and still wait."""
     return [judge.shard.taken for judge in list(shards._judges.values()) if judge.shard.taken]
+
+
+class Heard(Nowhere):
+    """A publisher that keeps the alerts about partitions."""
+
+    def __init__(self) -> None:
+        self.alerts: list[Alert] = []
+
+    def alert(self, key: str, value: bytes) -> None:
+        if key.startswith("PartitionStopped"):
+            self.alerts.append(decode_alert(value))
+
+
+def test_what_was_said_in_a_time_that_redis_lost_still_counts(redis_client: redis.Redis, redis_db: str) -> None:
+    state, heard = StateWriter(redis_client, DOMAIN, partitions=1), Heard()
+    state.meta(born_us=str(T))
+    fence = f"{{hw:{DOMAIN}}}:f:0"
+    state.partition(0, as_of_us=T, stopped="too much that cannot be read", stopped_at=str(T))
+    store = ShardStore(redis.Redis.from_url(redis_db), DOMAIN, SHARDS)
+    shards = Shards(store, heard, SETTINGS, on_crowded=lambda _: None)
+    shards.use_policies(PolicySet([], 1))
+    shards.assign({0}, 1)
+    shards.start()
+    try:
+        wait_until(lambda: len(heard.alerts) == 1, within_s=10, what="it fires")
+        wait_until(lambda: not redis_client.keys(f"{{hw:{DOMAIN}}}:ao:*"), within_s=10, what="that is settled")
+        saved: dict[Any, Any] = {key: redis_client.dump(key) for key in redis_client.scan_iter()}
+        redis_client.hset(fence, "stopped", "")
+        wait_until(lambda: len(heard.alerts) == 2, within_s=10, what="it is resolved")
+        wait_until(lambda: not redis_client.keys(f"{{hw:{DOMAIN}}}:ao:*"), within_s=10, what="that is settled")
+        with redis_client.pipeline(transaction=True) as pipe:  # to when it fired; and it stops again
+            pipe.delete(*redis_client.scan_iter())
+            for key, value in saved.items():
+                pipe.restore(key, 0, value)
+            pipe.hset(fence, "stopped_at", str(T + 1_000_000))
+            pipe.execute()
+        wait_until(lambda: len(heard.alerts) == 3, within_s=10, what="it fires again: it was called resolved")
+    finally:
+        shards.close()
+    assert shards.failed is None
+    assert [alert.state for alert in heard.alerts] == [AlertState.FIRING, AlertState.RESOLVED, AlertState.FIRING]
+    assert len({alert.alert_id for alert in heard.alerts}) == 3

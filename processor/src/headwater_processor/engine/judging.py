@@ -30,6 +30,7 @@ from headwater_processor.core.unlinked import JobFacts, OpenRun
 from headwater_processor.engine.facts import ALIASES_EVERY_S, ALIASES_OF_NEW_S, FactReader
 from headwater_processor.engine.images import judged
 from headwater_processor.engine.publishing import Shard
+from headwater_processor.engine.saying import Sayings
 from headwater_processor.engine.waking import ShardJudge
 from headwater_schemas.codec import encode_alert
 from headwater_schemas.deltas import FreshnessState, Status
@@ -65,12 +66,15 @@ class Judging:
         self._emitters: set[bytes] = set()
         self._emitters_at = 0.0
         self.behind = False
+        self.sayings = Sayings()
 
     def load(self, shard: Shard) -> ShardJudge:
         """What was judged of a shard that is taken over."""
         key, s = self._store.keys, shard.number
         statuses, machines = self._store.many([("HGETALL", key("st", s)), ("HGETALL", key("am", s))])
-        return ShardJudge(shard, statuses, machines)
+        judge = ShardJudge(shard, statuses, machines)
+        judge.machines.update(self.sayings.corrected(s, judge.machines))
+        return judge
 
     def sweep(self, judges: Sequence[ShardJudge]) -> bool:
         """Look at what is due; returns whether more is."""
@@ -345,6 +349,10 @@ class Judging:
             self.behind = True  # another worker knows newer policies; ours are on their way
         else:
             judge.statuses.update(updates)
+            for element in writes.alerts:
+                said = machines.get(unpack_alert(element)[0])
+                if said is not None:
+                    self.sayings.judged(element, unpack_alert(element)[0], said)
             for fingerprint, machine in machines.items():
                 if machine is None:
                     judge.machines.pop(fingerprint, None)

@@ -296,6 +296,7 @@ class Shards:
     def _own(self) -> None:
         for number in [s for s in self._judges if s not in self._wanted]:
             del self._judges[number]
+            self._judging.sayings.forget(number)
         now = time.monotonic()
         for number in sorted(self._wanted - self._judges.keys()):
             if self._retake.get(number, 0.0) > now:
@@ -319,6 +320,7 @@ class Shards:
                 log.warning("shard %d was set back to an earlier state; beginning again there", number)
             else:
                 log.warning("shard %d has another owner", number)
+                self._judging.sayings.forget(number)
                 self._retake[number] = now + self._settings.retake_s
 
     def _woken(self, shard: Shard, names: Sequence[bytes], facts: Facts) -> list[bytes]:
@@ -379,18 +381,19 @@ class Shards:
         self._publisher.begin(lambda: not any(j.shard.lost for j in judges) and self._store.ours(fences))
         reads = [("LRANGE", key("ao", fence.shard), 0, ALERTS_MAX - 1) for fence in fences]
         epochs, _, found = self._store.snapshot([fence.shard for fence in fences], reads)
-        sent: list[tuple[ShardJudge, int]] = []
+        sent: list[tuple[ShardJudge, list[bytes]]] = []
         for judge, epoch, elements in zip(judges, epochs, found, strict=True):
             if epoch != judge.shard.fence.epoch:
                 judge.shard.lost = True
             elif elements and not judge.shard.lost:
-                sent.append((judge, len(elements)))
+                sent.append((judge, elements))
                 self.alerts += len(elements)
                 for element in elements:
                     self._publisher.alert(*unpack_alert(element))
         if sent and self._publisher.flush(30.0):
-            for judge, count in sent:
-                if not self._store.trim_alerts(judge.shard.fence, count):
+            for judge, elements in sent:
+                self._judging.sayings.said(judge.shard.number, elements)
+                if not self._store.trim_alerts(judge.shard.fence, len(elements)):
                     judge.shard.lost = True
 
     def _look_at_domain(self, judge: ShardJudge) -> None:
