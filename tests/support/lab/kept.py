@@ -392,5 +392,34 @@ KEPT: Final[Mapping[str, Schedule]] = MappingProxyType(
                 ),
             ),
         ),
+        "Redis is set back to before an alert was resolved": Schedule(
+            seed=43,
+            events=12000,
+            preloaded=0.3,
+            per_second=250,
+            protocol="cooperative",
+            workers=1,
+            durable=False,
+            present=True,
+            settings={"PROCESSOR__BATCH_RECORDS": "4000", "PROCESSOR__FRESHNESS_INTERVAL_MS": "0"},
+            steps=(
+                Step(
+                    at=0.36439559624269413,
+                    fault="killed-at-a-point",
+                    point="seen-loading",
+                    nth=5,
+                    seconds=0.5766202090112468,
+                    number=654846,
+                ),
+                Step(
+                    at=0.8654953970994981,
+                    fault="redis-rolled-back",
+                    point="",
+                    nth=20,
+                    seconds=0.8865082394727828,
+                    number=996907,
+                ),
+            ),
+        ),
     }
 )
