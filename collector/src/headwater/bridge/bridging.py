@@ -284,7 +284,7 @@ class Bridge:
         begins a little earlier; the repetitions have the same ids."""
         for each in partitions:
             failed = error or each.error
-            if failed and each.partition in self.assigned:
+            if failed and each.partition in self.assigned and not self._left:
                 log.info("offsets are not committed now: %s", failed.str())
                 self._done.setdefault((each.topic, each.partition), each.offset)
 
