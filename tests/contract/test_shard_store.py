@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import redis
@@ -11,6 +10,7 @@ from redis.exceptions import OutOfMemoryError
 from tests.support.driving import Worker
 from tests.support.flow import DOMAIN, SHARDS, T, said
 from tests.support.services import RedisService
+from tests.support.set_back import everything, set_back
 
 from headwater_processor.adapters.shard_store import Settlement, ShardStore, Writes
 from headwater_schemas.events import EventType
@@ -26,13 +26,6 @@ def store(url: str) -> Iterator[ShardStore]:
     store.close()
 
 
-def everything(client: redis.Redis) -> dict[bytes, Any]:
-    found: dict[bytes, Any] = {}
-    for key in client.scan_iter():
-        found[key] = client.dump(key)
-    return found
-
-
 def test_an_owner_publishes_above_all_that_the_owner_before_may_still_be_publishing(store: ShardStore) -> None:
     before = store.acquire(0)
     assert before.version > store.now_us()
@@ -41,16 +34,6 @@ def test_an_owner_publishes_above_all_that_the_owner_before_may_still_be_publish
     assert after.version > in_its_round
     assert store.settle([Settlement(before, 0, in_its_round, (), ())]) == [False]
     assert store.acquire(0).version > after.version + A_ROUND
-
-
-def set_back(client: redis.Redis, saved: dict[bytes, Any]) -> None:
-    """Everything as it was: what a failover to a replica that lags behind does, here without a connection being cut."""
-    with client.pipeline(transaction=True) as pipe:
-        for key in client.scan_iter():
-            pipe.delete(key)
-        for key, value in saved.items():
-            pipe.restore(key, 0, value)
-        pipe.execute()
 
 
 @pytest.mark.parametrize("step", ["take", "settle", "judge"])

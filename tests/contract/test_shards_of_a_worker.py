@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import redis
 from tests.support.processes import wait_until
+from tests.support.set_back import everything, set_back
 from tests.support.state_writer import StateWriter
 
 from headwater_processor.adapters.shard_store import ShardStore
@@ -140,15 +140,10 @@ def test_names_that_come_again_after_the_state_was_set_back_are_published(
     shards.start()
     try:
         wait_until(lambda: not redis_client.exists(outbox), within_s=10, what="it is published at once")
-        saved: dict[Any, Any] = {key: redis_client.dump(key) for key in redis_client.scan_iter()}
+        saved = everything(redis_client)
         redis_client.rpush(outbox, b"f" + orders)
         wait_until(lambda: taken(shards) == [1], within_s=10, what="the second one waits for its interval")
-        with redis_client.pipeline(transaction=True) as pipe:  # a failover that lost it, and no connection is cut
-            pipe.delete(*redis_client.scan_iter())
-            for key, value in saved.items():
-                pipe.restore(key, 0, value)
-            pipe.rpush(outbox, b"j" + flow)
-            pipe.execute()
+        set_back(redis_client, saved, lambda pipe: pipe.rpush(outbox, b"j" + flow))
         wait_until(lambda: "JOB|CORE|jobs|flow" in kept.deltas, within_s=10, what="what was named since")
     finally:
         shards.close()
@@ -184,16 +179,12 @@ def test_what_was_said_in_a_time_that_redis_lost_still_counts(redis_client: redi
     try:
         wait_until(lambda: len(heard.alerts) == 1, within_s=10, what="it fires")
         wait_until(lambda: not redis_client.keys(f"{{hw:{DOMAIN}}}:ao:*"), within_s=10, what="that is settled")
-        saved: dict[Any, Any] = {key: redis_client.dump(key) for key in redis_client.scan_iter()}
+        saved = everything(redis_client)
         redis_client.hset(fence, "stopped", "")
         wait_until(lambda: len(heard.alerts) == 2, within_s=10, what="it is resolved")
         wait_until(lambda: not redis_client.keys(f"{{hw:{DOMAIN}}}:ao:*"), within_s=10, what="that is settled")
-        with redis_client.pipeline(transaction=True) as pipe:  # to when it fired; and it stops again
-            pipe.delete(*redis_client.scan_iter())
-            for key, value in saved.items():
-                pipe.restore(key, 0, value)
-            pipe.hset(fence, "stopped_at", str(T + 1_000_000))
-            pipe.execute()
+        # To when it fired; and it stops again.
+        set_back(redis_client, saved, lambda pipe: pipe.hset(fence, "stopped_at", str(T + 1_000_000)))
         wait_until(lambda: len(heard.alerts) == 3, within_s=10, what="it fires again: it was called resolved")
     finally:
         shards.close()

@@ -145,7 +145,7 @@ def test_a_broker_that_is_away_makes_it_wait_and_then_everything_arrives(
             bridge.step()
             return condition()
 
-        wait_until(stepped, within_s=90, what=what, pause_s=0)
+        wait_until(stepped, within_s=40, what=what, pause_s=0)
 
     def a_delivery_fails() -> bool:
         # Perhaps all was answered, and a frozen broker gives nothing more to send.

@@ -146,9 +146,7 @@ class Bridge:
         self._beat(self.floods.drain())
         self._settle(_END_S)
         self._left = True
-        failed = leave(self._consumer, self._finished())
-        if failed:
-            log.warning("offsets are not committed (%s); what was read since will be read again", failed)
+        leave(self._consumer, self._finished())
         if self.under_way:
             log.warning("%d records are not acknowledged; they will be read again", self.under_way)
             self._producer.purge()

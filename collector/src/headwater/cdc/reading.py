@@ -136,9 +136,7 @@ class Reader:
     def close(self) -> None:
         """Leave the group, what is confirmed committed: in bounded time, also while no broker answers."""
         if self._consumer is not None:
-            last = [TopicPartition(*place, at) for place, at in self._confirmed.items()]
-            if failed := leave(self._consumer, last):
-                log.warning("offsets are not committed (%s); what was read since will be read again", failed)
+            leave(self._consumer, [TopicPartition(*place, at) for place, at in self._confirmed.items()])
             self._consumer = None
             self._confirmed.clear()
 

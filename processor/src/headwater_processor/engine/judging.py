@@ -349,10 +349,6 @@ class Judging:
             self.behind = True  # another worker knows newer policies; ours are on their way
         else:
             judge.statuses.update(updates)
-            for element in writes.alerts:
-                said = machines.get(unpack_alert(element)[0])
-                if said is not None:
-                    self.sayings.judged(element, unpack_alert(element)[0], said)
             for fingerprint, machine in machines.items():
                 if machine is None:
                     judge.machines.pop(fingerprint, None)

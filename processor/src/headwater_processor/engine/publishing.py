@@ -143,8 +143,6 @@ class Drain:
     def _take(self, shards: list[Shard]) -> tuple[list[Shard], list[list[bytes]]]:
         """The shards that are ours as we left them, and their new entries. Another one comes first each time: what is taken at
         once is bounded over all of them."""
-        if not shards:
-            return [], []
         self._first = (self._first + 1) % len(shards)
         shards = [*shards[self._first :], *shards[: self._first]]
         taken = self._store.take([(s.fence, s.taken) for s in shards], ENTRIES_MAX)

@@ -9,45 +9,27 @@ resolved. A machine of another owner who came after us has seen no less than our
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 from headwater_processor.core.alerts import Machine
 
 log = logging.getLogger(__name__)
 
-JUDGED_MAX: Final = 100_000
-"""Alerts that were judged and not published yet; past it the oldest is forgotten, as if another process had judged it."""
-
 
 class Sayings:
-    """The machines behind the last words. Used by the shards' thread; all of it is gone with the process."""
+    """The machines behind the last words, by shard. Used by the shards' thread; gone with the process."""
 
     def __init__(self) -> None:
-        self._judged: OrderedDict[bytes, tuple[str, Machine]] = OrderedDict()
         self._said: dict[int, dict[str, Machine]] = {}
 
-    def judged(self, element: bytes, fingerprint: str, machine: Machine) -> None:
-        """This alert (an element of `ao:<s>`) is to be published; `machine`: after the step that it came from."""
-        self._judged[element] = (fingerprint, machine)
-        while len(self._judged) > JUDGED_MAX:
-            self._judged.popitem(last=False)
-
-    def said(self, shard: int, elements: Iterable[bytes]) -> None:
-        """These were acknowledged."""
-        for element in elements:
-            known = self._judged.pop(element, None)
-            if known is not None:
-                self._said.setdefault(shard, {})[known[0]] = known[1]
+    def said(self, shard: int, fingerprints: Iterable[str], machines: Mapping[str, Machine]) -> None:
+        """Alerts with these fingerprints were acknowledged; `machines`: those of the shard, as they were published."""
+        self._said.setdefault(shard, {}).update((each, machines[each]) for each in fingerprints if each in machines)
 
     def corrected(self, shard: int, loaded: Mapping[str, Machine]) -> dict[str, Machine]:
         """The machines of a shard as they go with what was said, of those that have to be others than the loaded ones."""
-        found = {}
-        for fingerprint, machine in self._said.get(shard, {}).items():
-            have = loaded.get(fingerprint)
-            if have is None or have.seen_us < machine.seen_us:
-                found[fingerprint] = machine
+        said = self._said.get(shard, {})
+        found = {each: said[each] for each in said if each not in loaded or loaded[each].seen_us < said[each].seen_us}
         if found:
             log.warning(
                 "shard %d: %d alerts were said in a time that the state has lost; they count", shard, len(found)

@@ -381,19 +381,20 @@ class Shards:
         self._publisher.begin(lambda: not any(j.shard.lost for j in judges) and self._store.ours(fences))
         reads = [("LRANGE", key("ao", fence.shard), 0, ALERTS_MAX - 1) for fence in fences]
         epochs, _, found = self._store.snapshot([fence.shard for fence in fences], reads)
-        sent: list[tuple[ShardJudge, list[bytes]]] = []
+        sent: list[tuple[ShardJudge, list[str]]] = []
         for judge, epoch, elements in zip(judges, epochs, found, strict=True):
             if epoch != judge.shard.fence.epoch:
                 judge.shard.lost = True
             elif elements and not judge.shard.lost:
-                sent.append((judge, elements))
-                self.alerts += len(elements)
-                for element in elements:
-                    self._publisher.alert(*unpack_alert(element))
+                alerts = [unpack_alert(element) for element in elements]
+                sent.append((judge, [fingerprint for fingerprint, _ in alerts]))
+                self.alerts += len(alerts)
+                for fingerprint, alert in alerts:
+                    self._publisher.alert(fingerprint, alert)
         if sent and self._publisher.flush(30.0):
-            for judge, elements in sent:
-                self._judging.sayings.said(judge.shard.number, elements)
-                if not self._store.trim_alerts(judge.shard.fence, len(elements)):
+            for judge, fingerprints in sent:
+                self._judging.sayings.said(judge.shard.number, fingerprints, judge.machines)
+                if not self._store.trim_alerts(judge.shard.fence, len(fingerprints)):
                     judge.shard.lost = True
 
     def _look_at_domain(self, judge: ShardJudge) -> None:
