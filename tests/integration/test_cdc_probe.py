@@ -215,22 +215,29 @@ def test_an_outage_loses_nothing_and_the_command_goes_on(tmp_path: Path) -> None
     with KafkaServer() as server:
         service = KafkaService(server.bootstrap_servers, "own", server=server)
         events, orders = service.create_topic("lineage.events"), service.create_topic("shop.public.orders")
-        produce(server.bootstrap_servers, orders, as_bytes(envelope()))
-        told = ["--kafka", server.bootstrap_servers, "--topic", "shop.*", "--interval", "0.2"]
+        whole = service.create_topic("full.public.orders")
+        for topic in (orders, whole):
+            produce(server.bootstrap_servers, topic, as_bytes(envelope()))
+
+        def newest() -> list[int]:
+            return [_newest(server, events, topic) for topic in (orders, whole)]
+
+        told = ["--kafka", server.bootstrap_servers, "--topic", "shop.*", "--full", whole, "--interval", "0.2"]
         port = free_port()
         told += ["--set", "kafka.reconnect.backoff.max.ms=200", "--set", f"metrics.port={port}"]
         command = subprocess.Popen(
             [sys.executable, "-m", "headwater.cli", "cdc", *told], cwd=tmp_path, stderr=subprocess.DEVNULL
         )
         try:
-            wait_until(lambda: _newest(server, events) == 0, within_s=30, what="the first event")
+            wait_until(lambda: newest() == [0, 0], within_s=30, what="the first events")
             wait_until(lambda: _status(port, "/readyz") == 200, within_s=30, what="it is ready")
             server.kill()
             wait_until(lambda: _status(port, "/readyz") == 503, within_s=60, what="it says that Kafka is away")
             assert _status(port, "/healthz") == 200  # a restart would not help
             server.start()
-            produce(server.bootstrap_servers, orders, as_bytes(envelope(ts_ms=TS_MS + 5)))
-            wait_until(lambda: _newest(server, events) == 1, within_s=60, what="the event after the outage")
+            for topic in (orders, whole):
+                produce(server.bootstrap_servers, topic, as_bytes(envelope(ts_ms=TS_MS + 5)))
+            wait_until(lambda: newest() == [1, 1], within_s=60, what="the events after the outage")
             wait_until(lambda: _status(port, "/readyz") == 200, within_s=30, what="it is ready again")
             command.send_signal(signal.SIGTERM)
             assert command.wait(30) == 0
@@ -247,10 +254,10 @@ def _status(port: int, path: str) -> int:
         return error.code
 
 
-def _newest(server: KafkaServer, topic: str) -> int:
+def _newest(server: KafkaServer, events: str, topic: str) -> int:
     """The last offset of the topic of changes that an event told; -1 for none."""
-    told = [m.last_offset for event in read_events(server.bootstrap_servers, topic) for m in event.outputs[0].measures]
-    return max(told, default=-1)
+    outputs = [event.outputs[0] for event in read_events(server.bootstrap_servers, events)]
+    return max((m.last_offset for output in outputs if output.name == topic for m in output.measures), default=-1)
 
 
 def test_full_mode_counts_every_record_and_begins_again_where_it_was(cdc: Cdc) -> None:
