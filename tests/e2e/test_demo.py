@@ -15,7 +15,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from headwater_processor.local.scenario import MEANT, MISSPELT, REVIEWS_MART, SALES_MART, STALE_MART
+from headwater_processor.local.demo_doors import SILENT_GROUP
+from headwater_processor.local.demo_doors import TOPIC as REVIEWS
+from headwater_processor.local.scenario import KAFKA, MEANT, MISSPELT, REVIEWS_MART, SALES_MART, STALE_MART
 
 HEADWATER = [sys.executable, "-m", "headwater.cli"]
 LIVING_S = 60.0
@@ -176,6 +178,17 @@ def test_the_reviews_come_by_real_doors_from_the_table_to_the_dashboard(demo: De
     assert sink["runs"][0]["offsets"][0]["last"] >= 0
     heard = {job["emitter"].partition(":")[0] for job in (demo.status() or {})["jobs"]}
     assert {"cdc", "openlineage", "sdk"} <= heard, heard
+
+
+def test_a_consumer_that_tells_nothing_is_discovered(demo: Demo) -> None:
+    def found() -> dict[str, Any] | None:
+        done = demo.ask("--output", "json", "trace", f"{KAFKA}/{REVIEWS}", "--downstream")
+        jobs = json.loads(done.stdout)["jobs"] if done.returncode == 0 else ()
+        return next((job for job in jobs if job["name"] == f"group/{SILENT_GROUP}"), None)
+
+    silent = within(LIVING_S, found, demo, "the group of the search index")
+    told = {job["name"]: job["emitter"] for job in (demo.status() or {})["jobs"]}
+    assert told[silent["name"]] == f"discover:{KAFKA}"
 
 
 def test_a_typing_error_is_answered_with_the_nearest_name(demo: Demo) -> None:

@@ -240,13 +240,60 @@ def test_wrong_usage_names_the_thing(
     assert said in found.capsys.readouterr().err
 
 
-def test_a_broker_that_cannot_list_groups_is_named(found: Found) -> None:
-    embedded = Producer({"bootstrap.servers": "unused", "test.mock.num.brokers": 1, "log_level": 0})
-    (broker,) = embedded.list_topics(timeout=10).brokers.values()
-    assert run(found.arguments("--once", "--kafka", f"{broker.host}:{broker.port}")) == 2
+@pytest.fixture
+def embedded() -> Iterator[str]:
+    """The address of a broker as `headwater up` starts it: it cannot list groups."""
+    producer = Producer({"bootstrap.servers": "unused", "test.mock.num.brokers": 1, "log_level": 0})
+    (broker,) = producer.list_topics(timeout=10).brokers.values()
+    yield f"{broker.host}:{broker.port}"
+    producer.flush(10)
+
+
+def test_a_broker_that_cannot_list_groups_is_named(found: Found, embedded: str) -> None:
+    assert run(found.arguments("--once", "--kafka", embedded)) == 2
     said = found.capsys.readouterr().err
     assert "cannot list consumer groups" in said
-    assert "try: name a real Kafka" in said
+    assert "try: name them in full (--group NAME)" in said
+
+
+def test_of_a_broker_that_cannot_list_groups_the_named_ones_are_told_by_their_commits(
+    found: Found, embedded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headwater.discover.asking._TIMEOUT_S", 1.0)  # it describes no cluster either
+    orders, named = f"{found.prefix}orders", "loader"
+    produce(embedded, orders, 10)
+    settings = Settings(
+        kafka=KafkaSettings(bootstrap_servers=embedded),
+        discover=DiscoverSettings(groups=(named, "nobody", "pattern-*"), topics=(f"{found.prefix}*",)),
+    )
+    asking = Asking(settings.kafka, topics_of(settings), groups_of(settings))
+    here = Discoverer(asking, namespace=namespace_of(embedded, ""), repeat_ms=FOR_EVER_MS, window=3)
+    said: list[LineageEvent] = []
+
+    def look() -> Look:
+        seen = here.look(now_ms())
+        here.confirm(seen)
+        said.extend(seen.events)
+        return seen
+
+    with consuming(embedded, named, orders, log_level="0"):
+        wait_until(lambda: bool(look().seen.groups), within_s=30, what="commits of the group")
+        assert said == []  # commits that were there before prove nobody there now
+        produce(embedded, orders, 5)
+        wait_until(lambda: bool(look().events), within_s=30, what="an event of a group whose commits move")
+    (event,) = said
+    assert (event.job.name, [use.name for use in event.inputs]) == (f"group/{named}", [orders])
+    assert (observed(event)["state"], observed(event)["members"], observed(event)["protocol"]) == (
+        "UNTOLD",
+        0,
+        "UNTOLD",
+    )
+    produce(embedded, orders)
+    wait_until(lambda: bool(look().statuses["STALL"]), within_s=30, what="that nothing moves")
+    last = look()
+    assert [(row.group, row.status, row.orphan) for row in here.groups(last)] == [(named, "STALL", ())]
+    assert last.seen.silent == {"nobody"}
+    assert not last.refused
 
 
 def test_an_outage_loses_nothing_and_says_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,7 +144,8 @@ LINES: Final[tuple[Line, ...]] = (
     Line("headwater policy test s3://lake/daily/orders --file wrong-policies.yaml", 4, ("did you mean 'owner'?",)),
     Line("headwater policy test", 2, ("DATASET",)),
     # what Kafka itself knows
-    Line("headwater discover --once", 2, ("cannot list consumer groups",)),
+    Line("headwater discover --once", 2, ("cannot list consumer groups", "--group NAME")),
+    Line("headwater discover --once --group reviews-search", 0, ("UNTOLD",)),
     Line("headwater discover --once --kafka 127.0.0.1:1", 3, ("127.0.0.1:1",)),
     Line("headwater discover --orphans", 2, ("--once",)),
     Line("headwater discover --once --set discover.window=1", 2, ("discover.window",)),

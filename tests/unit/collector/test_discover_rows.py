@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.support.discovered import INTERVAL_MS, NAMESPACE, NOW_MS, Cluster, group
 
 from headwater.discover import metrics
+from headwater.discover.observed import UNTOLD
 from headwater.discover.orphans import Stillness
 from headwater.discover.service import Discoverer, Look
 
@@ -29,6 +30,7 @@ def test_groups_that_nobody_is_in_are_orphans_and_say_why() -> None:
             group("never", members=0),
             group("astray", members=0, gone_0=3),
             dataclasses.replace(group("elsewhere", members=0, reads=()), elsewhere=True),
+            group("untold", members=0, state=UNTOLD, orders_0=5),
         ]
     )
     cluster.end(orders_0=10)
@@ -36,6 +38,7 @@ def test_groups_that_nobody_is_in_are_orphans_and_say_why() -> None:
     assert {row.group: row.orphan for row in found.groups(look)} == {
         "alive": (),
         "left": ("empty",),
+        "untold": (),
         "never": ("no offsets",),
         "astray": ("empty", "topic gone"),
     }

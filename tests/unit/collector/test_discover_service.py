@@ -315,6 +315,7 @@ def test_patterns_choose_and_leave_out() -> None:
     topics = topics_of(Settings(discover=told))
     asked = ("shop.orders", "shop.x.tmp", "bank.a", "bank.ab", "lineage.events")
     assert [name for name in asked if name in topics] == ["shop.orders", "bank.a"]
+    assert topics_of(Settings(discover=DiscoverSettings(topics=("b", "shop.*", "a")))).written_out == ["a", "b"]
 
 
 def test_a_cluster_has_its_canonical_name() -> None:

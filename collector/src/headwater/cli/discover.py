@@ -48,10 +48,11 @@ lineage.events. Left out are Kafka's own topics (__*), Headwater's topics and it
 A status (OK, WARN, STALL, STOP) is judged by ten looks, so --once has none. What a group writes, and who writes a topic,
 Kafka does not tell. Each option is a setting too: discover.topics, discover.groups, discover.interval_ms …
 If the groups are in another Kafka than Headwater's: --set discover.bootstrap_servers=host:9092
+A Kafka that cannot list groups (the embedded one of headwater up) is asked for the commits of those that --group names in full.
 
 \b
-Exit codes: 0 done, or stopped by Ctrl-C or SIGTERM, 2 wrong usage or settings, or a Kafka that cannot list groups, 3 Kafka
-cannot be reached (with --once; otherwise it is tried again).
+Exit codes: 0 done, or stopped by Ctrl-C or SIGTERM, 2 wrong usage or settings, or a Kafka that cannot list groups and none is
+named, 3 Kafka cannot be reached (with --once; otherwise it is tried again).
 """
 
 

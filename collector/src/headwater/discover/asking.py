@@ -3,6 +3,8 @@
 Asked for are, in this order: the topics, the groups, the members of each, its commits, the cluster's id, then the ends of all
 partitions, so that an end is never older than a commit. Requests go out in batches. A group or partition that does not answer, or
 that we may not see, is counted by reason, named in the log once, and holds up nothing. Where no partition answers, the look fails.
+
+Of a broker that lists no groups, those are looked at whose names are written out (`--group NAME`), by their commits alone.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from confluent_kafka.admin._group import ConsumerGroupDescription, ConsumerGroup
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from headwater.discover.choosing import Chosen
-from headwater.discover.observed import ClusterSeen, GroupSeen, Member, Place
+from headwater.discover.observed import UNTOLD, ClusterSeen, GroupSeen, Member, Place
 from headwater.errors import BrokerUnavailable
 from headwater.runtime.errors import UsageError
 from headwater.runtime.kafka import answered, client_config, list_topics, translate
@@ -76,7 +78,7 @@ class Asking:
 
         Raises:
             DeliveryError: Kafka cannot be reached, or forbids what a look begins with.
-            UsageError: it cannot list consumer groups.
+            UsageError: it cannot list consumer groups, and no name of one is written out.
         """
         if self._stale:
             # librdkafka (2.16) keeps asking with the leader's epoch that it knew before an election, and is fenced for ever.
@@ -129,7 +131,11 @@ class Asking:
         return error.code() in _NOT_FOR_US
 
     def _look_at_groups(self, seen: ClusterSeen, known: Collection[str]) -> None:
-        listed = {one.group_id: one for one in self._listings(seen) if one.group_id in self._groups}
+        listings = self._listings(seen)
+        if listings is None:
+            self._look_at_named(seen)
+            return
+        listed = {one.group_id: one for one in listings if one.group_id in self._groups}
         # Of a group without members there is nothing to describe.
         told: dict[str, _Told] = {name: one for name, one in listed.items() if _state(one) == _EMPTY}
         for some in _batches(sorted({*listed, *known} - told.keys()), _GROUPS_AT_ONCE):
@@ -144,33 +150,54 @@ class Asking:
             why = "it is read, but not shown to us: allow Describe on it, unless it was just deleted"
             self._pass_over(seen, "topic_unreadable", f"topic {topic}", why)
 
-    def _listings(self, seen: ClusterSeen) -> list[ConsumerGroupListing]:
+    def _look_at_named(self, seen: ClusterSeen) -> None:
+        """The groups whose names are written out, by their commits. One that has none may be none at all, and is not seen."""
+        named = self._groups.written_out
+        # Such a broker does not tell all commits of a group either, but those of partitions that it is asked about.
+        places = [TopicPartition(*place) for place in seen.places()]
+        for some in _batches(named if places else [], _GROUPS_AT_ONCE):
+            for name, commits in self._commits(seen, some, places).items():
+                committed, elsewhere = self._committed(seen, name, commits)
+                if committed:
+                    seen.groups.append(GroupSeen(name, UNTOLD, UNTOLD, (), committed, elsewhere))
+        seen.silent = set(named) - {group.name for group in seen.groups}
+
+    def _listings(self, seen: ClusterSeen) -> list[ConsumerGroupListing] | None:
+        """What the brokers list; None of those that do not, where names of groups are written out."""
+        valid: list[ConsumerGroupListing] = []
         try:
             listed = self._admin.list_consumer_groups(request_timeout=_TIMEOUT_S).result(_TIMEOUT_S + 5)
         except KafkaException as error:
-            raise self._unlisted(error) from error
-        valid: list[ConsumerGroupListing] = listed.valid or []
-        # Its documentation says exceptions, the client (2.16) gives the errors themselves.
-        errors = [one if isinstance(one, KafkaException) else KafkaException(one) for one in listed.errors or []]
+            errors = [error]
+        else:
+            valid = listed.valid or []
+            # Its documentation says exceptions, the client (2.16) gives the errors themselves.
+            errors = [one if isinstance(one, KafkaException) else KafkaException(one) for one in listed.errors or []]
         if errors and not valid:
-            raise self._unlisted(errors[0])
+            self._check_named(errors[0])
+            return None
         for why in errors:
             self._refuse(seen, "groups_not_listed", "what a broker knows of groups", why)
         return valid
 
-    def _unlisted(self, error: KafkaException) -> Exception:
+    def _check_named(self, error: KafkaException) -> None:
+        """What a broker said that lists no groups is no error where they are named."""
         if error.args[0].code() not in _NO_LISTING:
-            return error
-        return UsageError(
-            f"Kafka at {self.servers} cannot list consumer groups: {error.args[0].str()}",
-            remedy="name a real Kafka (--kafka host:port): the embedded broker has no such request",
-        )
+            raise error
+        if not self._groups.written_out:
+            raise UsageError(
+                f"Kafka at {self.servers} cannot list consumer groups: {error.args[0].str()}",
+                remedy="name them in full (--group NAME), as for the embedded broker: then their commits are looked at",
+            ) from error
 
-    def _commits(self, seen: ClusterSeen, names: Sequence[str]) -> dict[str, list[TopicPartition]]:
+    def _commits(
+        self, seen: ClusterSeen, names: Sequence[str], places: list[TopicPartition] | None = None
+    ) -> dict[str, list[TopicPartition]]:
+        """The commits of each group, of these partitions; of all where none are given."""
         # The client takes one group a call; the calls of a batch are under way together.
         futures: dict[str, Future[Any]] = {}
         for name in names:
-            asked = [ConsumerGroupTopicPartitions(name)]
+            asked = [ConsumerGroupTopicPartitions(name, places)]
             futures |= self._admin.list_consumer_group_offsets(asked, request_timeout=_TIMEOUT_S)
         return {
             name: result.topic_partitions or []
@@ -193,15 +220,7 @@ class Asking:
         return found
 
     def _group(self, seen: ClusterSeen, told: _Told, commits: Sequence[TopicPartition]) -> GroupSeen:
-        committed: dict[Place, int] = {}
-        elsewhere = False
-        for at in commits:
-            if at.error is not None:
-                self._refuse(seen, "commit_unreadable", f"group {told.group_id}, {at.topic}", KafkaException(at.error))
-            elif at.topic not in self._topics:
-                elsewhere = True
-            elif at.offset >= 0:
-                committed[at.topic, at.partition] = at.offset
+        committed, elsewhere = self._committed(seen, told.group_id, commits)
         members = []
         for one in told.members if isinstance(told, ConsumerGroupDescription) else ():
             places = [(at.topic, at.partition) for at in one.assignment.topic_partitions] if one.assignment else []
@@ -210,6 +229,21 @@ class Asking:
             members.append(Member(one.client_id or "", (one.host or "").lstrip("/"), chosen))
         protocol = getattr(told, "type", ConsumerGroupType.UNKNOWN).name
         return GroupSeen(told.group_id, _state(told), protocol, tuple(members), committed, elsewhere)
+
+    def _committed(
+        self, seen: ClusterSeen, name: str, commits: Sequence[TopicPartition]
+    ) -> tuple[dict[Place, int], bool]:
+        """The next offset of each partition that is looked at, and whether there are others."""
+        committed: dict[Place, int] = {}
+        elsewhere = False
+        for at in commits:
+            if at.error is not None:
+                self._refuse(seen, "commit_unreadable", f"group {name}, {at.topic}", KafkaException(at.error))
+            elif at.topic not in self._topics:
+                elsewhere = True
+            elif at.offset >= 0:
+                committed[at.topic, at.partition] = at.offset
+        return committed, elsewhere
 
     def _look_at_ends(self, seen: ClusterSeen, *, whole: bool) -> None:
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # theirs has no types

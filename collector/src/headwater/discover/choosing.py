@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import fnmatch
+import glob
 import re
 from collections.abc import Collection, Sequence
 from typing import Final
@@ -30,6 +31,8 @@ class Chosen:
 
     def __init__(self, only: Sequence[str] = (), never: Sequence[str] = (), own: Collection[str] = ()) -> None:
         self._named = frozenset(only)
+        self.written_out = sorted(name for name in self._named if glob.escape(name) == name)
+        """The names among `only` that are no patterns."""
         self._only = _compiled(only) if only else None
         self._never = _compiled([*never, *own])
 

@@ -19,7 +19,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from headwater.discover.lag import Status, Trail
-from headwater.discover.observed import REBALANCING, ClusterSeen, GroupSeen, Place
+from headwater.discover.observed import REBALANCING, UNTOLD, ClusterSeen, GroupSeen, Place
 from headwater.discover.statements import Behind, Observation, group_events, identity
 from headwater_schemas.events import LineageEvent, Measure
 
@@ -45,6 +45,7 @@ class Following:
         self.observation = Observation(name, "UNKNOWN")
         self._window = window
         self._assigned: frozenset[Place] = frozenset()
+        self._untold = False
         self._trails: dict[Place, Trail] = {}
         self._lags: deque[int] = deque(maxlen=window)
         self._slot = -1
@@ -78,6 +79,7 @@ class Following:
         assigned = seen.assigned()
         if assigned or not (seen.members and seen.state in REBALANCING):
             self._assigned = assigned
+        self._untold = seen.state == UNTOLD
         self._follow(seen, cluster)
         self.observation = self._observed(seen)
 
@@ -151,7 +153,8 @@ class Following:
         )
 
     def _status(self, place: Place, trail: Trail) -> Status:
-        return trail.status(held=place in self._assigned, window=self._window)
+        # That nobody holds it is said only where that is known.
+        return trail.status(held=self._untold or place in self._assigned, window=self._window)
 
     def _measures(self) -> dict[str, tuple[Measure, ...]]:
         found: dict[str, list[Measure]] = {}

@@ -16,7 +16,7 @@ the look before saw: everything that was there then has been read. The first rul
 | 4 | commits moved | OK: it is behind and gets on |
 | 5 | the end is where it was when commits moved last | OK: the topic is quiet |
 | 6 | it has not waited longer than it did before one of its last moves | OK: its own rhythm |
-| 7 | a member holds the partition | STALL: somebody is there, and nothing moves |
+| 7 | a member holds the partition, or nobody told whether one does | STALL: somebody is there, and nothing moves |
 | 8 | nobody does | STOP |
 
 Rule 2 makes a keeping-up consumer OK whatever the rate. Rule 5 makes STALL and STOP on a quiet topic impossible: the last

@@ -12,6 +12,9 @@ Place = tuple[str, int]
 REBALANCING = frozenset({"PREPARING_REBALANCING", "COMPLETING_REBALANCING", "UNKNOWN"})
 """States in which members may have nothing yet. UNKNOWN: librdkafka (2.16) has no names for those of KIP-848's own."""
 
+UNTOLD = "UNTOLD"
+"""Our word for a state and members that nobody told: a broker that lists no groups. Its commits are all that is known of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -26,9 +29,9 @@ class Member:
 class GroupSeen:
     """A group as its coordinator tells of it.
 
-    `state` is Kafka's word in capitals (STABLE, EMPTY …), `protocol` CLASSIC or CONSUMER (KIP-848). `committed` is the next
-    offset to read, by partition; a partition without a commit is not in it. `elsewhere`: it also reads, or has committed in,
-    topics that are not looked at.
+    `state` is Kafka's word in capitals (STABLE, EMPTY …) or `UNTOLD`, `protocol` CLASSIC or CONSUMER (KIP-848). `committed` is
+    the next offset to read, by partition; a partition without a commit is not in it. `elsewhere`: it also reads, or has
+    committed in, topics that are not looked at.
     """
 
     name: str

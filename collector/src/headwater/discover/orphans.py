@@ -6,6 +6,8 @@
 | `no offsets` | it has neither members nor commits |
 | `topic gone` | all that it has committed is of topics that are there no more |
 
+Of a group of which only commits are told (`UNTOLD`) nobody knows whether it has members: it is none.
+
 | a topic is an orphan because | |
 |---|---|
 | `unread` | no group has committed an offset of it, and no member holds it |
@@ -24,7 +26,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from headwater.discover.following import GONE
-from headwater.discover.observed import ClusterSeen, GroupSeen, Place
+from headwater.discover.observed import UNTOLD, ClusterSeen, GroupSeen, Place
 from headwater.discover.statements import Observation
 
 EMPTY: Final = "empty"
@@ -81,7 +83,7 @@ def group_row(seen: GroupSeen, observation: Observation, topics: Collection[str]
 
 
 def _why_group(seen: GroupSeen, topics: Collection[str], *, active: bool) -> tuple[str, ...]:
-    if seen.members or active or seen.state == GONE:
+    if seen.members or active or seen.state in (GONE, UNTOLD):
         return ()
     if not seen.committed:
         return () if seen.elsewhere else (NO_OFFSETS,)

@@ -75,7 +75,7 @@ class Discoverer:
 
         Raises:
             DeliveryError: Kafka cannot be reached.
-            UsageError: it cannot list consumer groups.
+            UsageError: it cannot list consumer groups, and no name of one is written out.
         """
         known = [name for name, following in self._groups.items() if not following.is_gone]
         seen = self._asking.look(known=known, whole=whole)

@@ -5,7 +5,9 @@
 | table `reviews` → topic `headwater-demo.public.reviews` | records as Debezium writes them, looked at by `headwater cdc` |
 | the topic → `raw/reviews` in the lake | a real consumer with `headwater.kafka`, two lines of its own |
 | `raw/reviews` → mart `analytics.marts.reviews` | a run sent as OpenLineage by HTTP to `headwater gateway` |
-| who reads which topic, told by nobody | `headwater discover`, where the broker is no embedded one: that has no admin API |
+| the topic → a search index, by a consumer that tells nothing | `headwater discover`, from the commits of its group |
+
+An embedded broker cannot list groups: discovery is told the names of both. Of a real one it finds them by itself.
 
 The doors are the commands that anybody runs, as processes that die with this one.
 """
@@ -25,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import orjson
+from confluent_kafka import Consumer as PlainConsumer
 from confluent_kafka import Producer
 
 from headwater import Emitter
@@ -46,6 +49,8 @@ SERVER: Final = "headwater-demo"
 """The connector's topic prefix: no real one's, for the demo may run on somebody's Kafka."""
 TOPIC: Final = f"{SERVER}.public.reviews"
 GROUP: Final = "reviews-sink"
+SILENT_GROUP: Final = "reviews-search"
+"""Of a consumer without a line of ours."""
 RAW: Final = "raw/reviews"
 PARTITIONS: Final = 2
 
@@ -85,9 +90,9 @@ class Doors:
         self._open("cdc", "cdc", "--topic", TOPIC, "--source", f"{SERVER}={DATABASE}/shop", "--interval", _LOOK_EVERY_S)
         if importlib.util.find_spec("uvicorn") is not None:
             self._open("gateway", "--output", "json", "gateway", "--port", "0")
-        if not self._embedded:
-            self._open("discover", "discover", "--interval", _LOOK_EVERY_S)
-        for part in (self._write, self._consume, self._load):
+        named = ("--group", GROUP, "--group", SILENT_GROUP) if self._embedded else ()
+        self._open("discover", "discover", "--topic", TOPIC, *named, "--interval", _LOOK_EVERY_S)
+        for part in (self._write, self._consume, self._index, self._load):
             thread = threading.Thread(target=self._kept_quiet, args=(part,), name=f"hw-demo{part.__name__}")
             thread.start()
             self._threads.append(thread)
@@ -114,6 +119,7 @@ class Doors:
             "kafka.bootstrap_servers": self._kafka.bootstrap_servers,
             "topic_prefix": self._prefix,
             "cdc.kafka_namespace": KAFKA,
+            "discover.kafka_namespace": KAFKA,
             "metrics.port": "0",
         }
         environment: Mapping[str, str] = os.environ | {variable(key): value for key, value in settings.items()}
@@ -160,6 +166,15 @@ class Doors:
                 if messages:
                     run.writes(LAKE, RAW, rows=len(messages))
             consumer.close()
+
+    def _index(self) -> None:
+        """A consumer that nobody instruments."""
+        settings = {**client_config(self._kafka), "group.id": SILENT_GROUP, "auto.commit.interval.ms": 1_000}
+        consumer = PlainConsumer(settings)
+        consumer.subscribe([TOPIC])
+        while not self._stop.is_set():
+            consumer.consume(500, _POLL_S)
+        consumer.close()
 
     def _load(self) -> None:
         """A batch job that speaks OpenLineage over HTTP, as Airflow or dbt do."""

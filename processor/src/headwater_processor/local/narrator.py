@@ -44,7 +44,8 @@ def opening(world: Scenario, addresses: Addresses) -> Iterator[Text]:
     )
     yield Text(f"  Kafka  {addresses.kafka}\n  Redis  {mask(addresses.redis_url)}")
     yield Text(
-        "  Its reviews come by real doors: headwater cdc, a Kafka client that says what it reads, headwater gateway."
+        "  Its reviews come by real doors: headwater cdc, a Kafka client that says what it reads, headwater gateway,"
+        " headwater discover."
     )
     yield Text("\nIn another terminal, try", "bold")
     for command in (
