@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 Json = dict[str, Any]
+Stream = Sequence[Json | threading.Event]
 
 
 class KubeApi:
     """Lists `pods`; each watch gets the next of `streams`, and after the last one a stream that says nothing and stays open.
 
-    A stream is lines of recorded events, or a status code, with which the request is refused. `asked` are the queries of all
-    requests.
+    A stream is lines of recorded events, or a status code, with which the request is refused; it pauses at a `threading.Event`
+    until that is set. `asked` are the queries of all requests.
     """
 
-    def __init__(self, pods: Iterable[Json] = (), streams: Iterable[list[Json] | int] = (), *, refuse: int = 0) -> None:
+    def __init__(self, pods: Iterable[Json] = (), streams: Iterable[Stream | int] = (), *, refuse: int = 0) -> None:
         self.pods = list(pods)
         self.streams = list(streams)
         self.refuse = refuse
@@ -44,20 +45,25 @@ class KubeApi:
                 else:
                     self._watch(outer.streams.pop(0) if outer.streams else None)
 
-            def _watch(self, stream: list[Json] | int | None) -> None:
+            def _watch(self, stream: Stream | int | None) -> None:
                 if isinstance(stream, int):
                     self._answer(stream, {"kind": "Status", "code": stream})
                     return
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
-                self.send_header("Connection", "close")
+                self.send_header("Transfer-Encoding", "chunked")
                 self.end_headers()
                 for event in stream or ():
-                    self.wfile.write(json.dumps(event).encode() + b"\n")
-                self.wfile.flush()
+                    if isinstance(event, threading.Event):
+                        event.wait(60)
+                    else:
+                        self._chunk(json.dumps(event).encode() + b"\n")
                 if stream is None:
                     outer._over.wait(60)
-                self.close_connection = True
+                self._chunk(b"")
+
+            def _chunk(self, data: bytes) -> None:
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
 
             def _answer(self, code: int, document: Json) -> None:
                 body = json.dumps(document).encode()

@@ -1,5 +1,6 @@
-"""One call of a Lambda function: `python -m tests.support.lambda_call REQUEST KEY`. Prints what the handler returns.
+"""A Lambda function: `python -m tests.support.lambda_call REQUEST KEY` is one call of it. Prints what the handler returns.
 
+Without arguments it is a warm process: each line of stdin is a call, with the seconds that it took in the answer.
 Ends without any clean-up, as a process does that the platform freezes and throws away.
 """
 
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,12 +25,19 @@ def handler(event: Any, context: Any) -> int:
 
 def main() -> None:
     """See the module's text."""
-    request, key = sys.argv[1:]
+    if sys.argv[1:]:
+        print(answer(*sys.argv[1:]), flush=True)  # noqa: T201 - the answer of the function
+    for line in sys.stdin if not sys.argv[1:] else ():
+        began_s = time.monotonic()
+        print(answer(*line.split()), time.monotonic() - began_s, flush=True)  # noqa: T201 - as above
+    os._exit(0)
+
+
+def answer(request: str, key: str) -> int:
+    """One call."""
     found = {"bucket": {"name": "landing"}, "object": {"key": key, "size": 512, "versionId": "v7"}}
     context = SimpleNamespace(aws_request_id=request, get_remaining_time_in_millis=lambda: 20_000)
-    answer = handler({"Records": [{"eventSource": "aws:s3", "s3": found}]}, context)
-    print(answer, flush=True)  # noqa: T201 - the answer of the function
-    os._exit(0)
+    return int(handler({"Records": [{"eventSource": "aws:s3", "s3": found}]}, context))
 
 
 if __name__ == "__main__":
