@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from tests.support.cdc_records import TS_MS, as_bytes, envelope, snapshot
+from tests.support.outages import BACK_SOON
 from tests.support.processes import free_port, wait_until
 from tests.support.services import KafkaServer, KafkaService
 
@@ -212,7 +213,7 @@ def test_wrong_usage_names_the_thing_and_the_remedy(
 
 
 def test_an_outage_loses_nothing_and_the_command_goes_on(tmp_path: Path) -> None:
-    with KafkaServer() as server:
+    with KafkaServer(BACK_SOON) as server:
         service = KafkaService(server.bootstrap_servers, "own", server=server)
         events, orders = service.create_topic("lineage.events"), service.create_topic("shop.public.orders")
         whole = service.create_topic("full.public.orders")

@@ -297,12 +297,6 @@ def test_of_a_broker_that_cannot_list_groups_the_named_ones_are_told_by_their_co
 
 
 def test_an_outage_loses_nothing_and_says_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name in (
-        ("discover.asking", "_TIMEOUT_S"),
-        ("cli.watching", "_SEND_WITHIN_S"),
-        ("cli.producing", "_REACH_S"),
-    ):
-        monkeypatch.setattr(f"headwater.{module}.{name}", 1.0)
     with KafkaServer(BACK_SOON) as server:
         servers = server.bootstrap_servers
         service = KafkaService(servers, "own", server=server)
@@ -327,10 +321,13 @@ def test_an_outage_loses_nothing_and_says_nothing_twice(tmp_path: Path, monkeypa
                 seen = here.look(now_ms())
                 assert [event.job.name for event in seen.events] == ["group/loader"]
                 server.kill()
-                with pytest.raises(DeliveryError):
-                    deliver(settings, seen.events, dry_run=False)
-                with pytest.raises(DeliveryError):
-                    here.look(now_ms())
+                with monkeypatch.context() as impatient:
+                    for name in ("discover.asking._TIMEOUT_S", "cli.watching._SEND_WITHIN_S", "cli.producing._REACH_S"):
+                        impatient.setattr(f"headwater.{name}", 1.0)
+                    with pytest.raises(DeliveryError):
+                        deliver(settings, seen.events, dry_run=False)
+                    with pytest.raises(DeliveryError):
+                        here.look(now_ms())
                 server.start()
                 again = _first_look(here)
                 assert [event.event_id for event in again.events] == [event.event_id for event in seen.events]

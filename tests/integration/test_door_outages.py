@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from tests.support.doors import Door, Reply, events_of, run_event
+from tests.support.outages import server_of
 from tests.support.processes import wait_until
-from tests.support.services import KafkaServer
+from tests.support.services import KafkaServer, KafkaService
 
 from headwater.bridge import bridging
 from headwater.bridge.bridging import Bridge
@@ -43,18 +44,10 @@ def post_many(door: Door, jobs: list[str]) -> list[tuple[Reply, float]]:
         return list(pool.map(one, jobs))
 
 
-@pytest.fixture(scope="module")
-def freezable() -> Iterator[KafkaServer]:
-    """A broker of this module alone."""
-    with KafkaServer() as server:
-        yield server
-
-
 @pytest.fixture
-def own_kafka(freezable: KafkaServer) -> Iterator[KafkaServer]:
-    """A broker that may be frozen, and is not when the test ends."""
-    yield freezable
-    freezable.thaw()
+def own_kafka(own: KafkaService) -> KafkaServer:
+    """A broker that may be frozen."""
+    return server_of(own)
 
 
 def with_topic(server: KafkaServer, prefix: str) -> str:

@@ -7,7 +7,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,6 @@ from tests.support.outages import (
     Job,
     ids_in,
     new_topic,
-    own_kafka,
     server_of,
     spooling,
     wait_until_empty,
@@ -28,12 +27,6 @@ from headwater.transports import spool
 from headwater_processor.local.bench.sdk import emit_times_us
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture(scope="module")
-def own(kafka: KafkaService) -> Iterator[KafkaService]:
-    """A Kafka that these tests may hurt; asked for after `kafka`, so that they are skipped where there is none."""
-    yield from own_kafka()
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import redis
 from confluent_kafka import Consumer, Producer
+from tests.support.outages import BACK_SOON
 from tests.support.services import KafkaServer, KafkaService, RedisServer
 
 
@@ -26,7 +27,7 @@ def test_the_redis_of_a_test_is_empty_and_never_evicts(redis_client: redis.Redis
 
 
 def test_a_killed_kafka_comes_back_on_the_same_port_with_its_topics() -> None:
-    with KafkaServer() as server:
+    with KafkaServer(BACK_SOON) as server:
         service = KafkaService(server.bootstrap_servers, "own")
         topic = service.create_topic("kept")
         server.kill()

@@ -108,6 +108,11 @@ def _resolve(pom: Path, name: str, jars: Path) -> None:
     unfinished.rename(jars)
 
 
+def class_archive() -> Path:
+    """Where the JVM keeps Kafka's classes ready to use; the first `_format` makes it. Of another JVM it is ignored."""
+    return kafka_jars().with_suffix(".jsa")
+
+
 def new_cluster_id() -> str:
     """An id for the storage of a cluster. One that begins with a dash would be taken for an option."""
     return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
@@ -117,7 +122,8 @@ class KafkaServer:
     """One broker on fixed ports and one data folder, so that it can be stopped, killed and started again.
 
     `settings` are added to server.properties. `keep=True` leaves the folder (data and log) after `close`.
-    `controller_port` and `cluster_id` are chosen by who starts several, `port` by who adds listeners.
+    `controller_port` and `cluster_id` are chosen by who starts several, `port` by who adds listeners. One that is not
+    `long_lived` starts in half the processor time and serves a heavy load slower: nothing is compiled for speed.
     """
 
     def __init__(
@@ -128,6 +134,7 @@ class KafkaServer:
         controller_port: int | None = None,
         cluster_id: str | None = None,
         port: int | None = None,
+        long_lived: bool = False,
     ) -> None:
         self.port = port or free_port()
         self._controller_port = controller_port or free_port()
@@ -136,8 +143,9 @@ class KafkaServer:
         self.keep = False
         self._properties = self.folder / "server.properties"
         self._write_properties(settings or {})
-        self._java = self._java_command(heap_mib)
-        self._process = ChildServer([*self._java, "kafka.Kafka", str(self._properties)], self.folder / "server.log")
+        self._java = self._java_command(heap_mib, long_lived=long_lived)
+        command = [*self._java, f"-XX:SharedArchiveFile={class_archive()}", "kafka.Kafka", str(self._properties)]
+        self._process = ChildServer(command, self.folder / "server.log")
         self._formatted = False
 
     @property
@@ -209,19 +217,26 @@ class KafkaServer:
         merged = {**SERVER_SETTINGS, **own, **settings}
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in merged.items()))
 
-    def _java_command(self, heap_mib: int) -> list[str]:
+    def _java_command(self, heap_mib: int, *, long_lived: bool) -> list[str]:
         java = shutil.which("java")
         if java is None:
             raise RuntimeError("java is not on PATH")
         heap = [f"-Xmx{heap_mib}m", f"-Xms{min(heap_mib, 256)}m", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
-        return [java, *heap, "-Dorg.slf4j.simpleLogger.defaultLogLevel=info", "-cp", f"{kafka_jars()}/*"]
+        compiler = [] if long_lived else ["-XX:TieredStopAtLevel=1"]
+        return [java, *heap, *compiler, "-Dorg.slf4j.simpleLogger.defaultLogLevel=info", "-cp", f"{kafka_jars()}/*"]
 
     def _format(self) -> None:
-        tool = [*self._java, "kafka.tools.StorageTool", "format"]
+        archive = class_archive()
+        unfinished = archive.with_suffix(f".{os.getpid()}")
+        first = not archive.exists()
+        classes = f"-XX:ArchiveClassesAtExit={unfinished}" if first else f"-XX:SharedArchiveFile={archive}"
+        tool = [*self._java, classes, "kafka.tools.StorageTool", "format"]
         command = [*tool, "-t", self._cluster_id, "-c", str(self._properties)]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"Kafka could not format its storage: {done.stdout.strip()[-1000:]}")
+        if first and unfinished.exists():
+            unfinished.rename(archive)
         self._formatted = True
 
     def _ready(self) -> bool:

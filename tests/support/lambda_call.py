@@ -1,6 +1,6 @@
 """A Lambda function: `python -m tests.support.lambda_call REQUEST KEY` is one call of it. Prints what the handler returns.
 
-Without arguments it is a warm process: each line of stdin is a call, with the seconds that it took in the answer.
+With `FLUSH_S` alone it is a warm process: each line of stdin is a call, with the seconds that it took in the answer.
 Ends without any clean-up, as a process does that the platform freezes and throws away.
 """
 
@@ -14,8 +14,10 @@ from typing import Any
 
 import headwater
 
+FLUSH_S = float(sys.argv[1]) if len(sys.argv) == 2 else 10.0
 
-@headwater.function(files="object", flush_s=10)
+
+@headwater.function(files="object", flush_s=FLUSH_S)
 def handler(event: Any, context: Any) -> int:
     """Loads a file into a table."""
     rows = 90
@@ -25,9 +27,10 @@ def handler(event: Any, context: Any) -> int:
 
 def main() -> None:
     """See the module's text."""
-    if sys.argv[1:]:
+    if len(sys.argv) > 2:
         print(answer(*sys.argv[1:]), flush=True)  # noqa: T201 - the answer of the function
-    for line in sys.stdin if not sys.argv[1:] else ():
+        os._exit(0)
+    for line in sys.stdin:
         began_s = time.monotonic()
         print(answer(*line.split()), time.monotonic() - began_s, flush=True)  # noqa: T201 - as above
     os._exit(0)

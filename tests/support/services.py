@@ -110,7 +110,7 @@ def find_kafka() -> KafkaService:
     else:
         tried.append("Docker: no daemon answers")
     try:
-        server = KafkaServer()
+        server = KafkaServer(long_lived=True)
         server.start()
     except RuntimeError as error:
         tried.append(f"local JVM: {error}")

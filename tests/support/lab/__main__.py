@@ -26,7 +26,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="headwater-lab-"))
     outcomes: list[Outcome] = []
     interrupted = False
-    with KafkaServer() as kafka:
+    with KafkaServer(long_lived=True) as kafka:
         try:
             for seed in range(asked.seed, asked.seed + asked.runs):
                 outcomes.append(_one(draw(seed, asked.events), kafka, folder, asked.redis))
