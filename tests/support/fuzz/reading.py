@@ -6,8 +6,9 @@ import time
 import traceback
 import tracemalloc
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from tests.support.checked import KnownSchemas, Reading, read_checked, readings
@@ -80,7 +81,8 @@ def read_session(
             except Exception:  # noqa: BLE001 - any exception at all is what is looked for
                 return Failure(number, row, "the checked reader raised:\n" + traceback.format_exc())
             tally.slowest_record_us = max(tally.slowest_record_us, (time.thread_time_ns() - started) // 1000)
-        failure = _read_batch(decoder, number, values, expected, tally, measured)
+        again = partial(BatchDecoder, known, templates_max)
+        failure = _read_batch(decoder, number, values, expected, tally, measured, again)
         if failure is not None:
             return failure
         tally.add(batch, expected)
@@ -88,7 +90,13 @@ def read_session(
 
 
 def _read_batch(
-    decoder: BatchDecoder, number: int, values: list[bytes], expected: list[Reading | str], tally: Tally, measured: bool
+    decoder: BatchDecoder,
+    number: int,
+    values: list[bytes],
+    expected: list[Reading | str],
+    tally: Tally,
+    measured: bool,
+    again: Callable[[], BatchDecoder],
 ) -> Failure | None:
     size = sum(map(len, values))
     if measured:
@@ -110,11 +118,22 @@ def _read_batch(
             return Failure(number, row, f"the batch decoder: {mine}\nthe checked reader: {theirs}")
         if isinstance(mine, str) and (mine not in REASONS or mine == "unreadable"):
             return Failure(number, row, f"rejected as {mine}, which nothing may be")
-    if not measured and took_us > BASE_US + US_PER_BYTE * size:
+    most_us = BASE_US + US_PER_BYTE * size
+    if not measured and took_us > most_us and _least_us(values, again) > most_us:
         return Failure(number, -1, f"{took_us} µs for {len(values)} records of {size} bytes together")
     if peak > BASE_BYTES + BYTES_PER_BYTE * size:
         return Failure(number, -1, f"{peak} bytes of memory for {len(values)} records of {size} bytes together")
     return None
+
+
+def _least_us(values: list[bytes], again: Callable[[], BatchDecoder]) -> int:
+    """The best of two further readings: page faults of the machine count as ours, but do not come three times in a row."""
+    took_us = []
+    for decoder in (again(), again()):
+        started = time.thread_time_ns()
+        decoder.decode(values)
+        took_us.append((time.thread_time_ns() - started) // 1000)
+    return min(took_us)
 
 
 def fails(batches: Sequence[Values]) -> str:

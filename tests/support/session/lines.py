@@ -52,7 +52,7 @@ LINES: Final[tuple[Line, ...]] = (
     Line("headwater trace orders --depth 0", 2),
     Line("headwater status --sort deadline --name 'orders' --limit 5", 0, ("DATASET",)),
     Line("headwater status --tag nobody-has-this", 0, ("No dataset passes",)),
-    Line("timeout --preserve-status --signal INT 3 headwater status --watch 1", 0, ("DATASET",)),
+    Line("timeout --preserve-status --signal INT 10 headwater status --watch 1", 0, ("DATASET",)),
     Line("headwater status --watch 0", 2),
     # the graph
     Line("headwater graph export --to yesterday.jsonl", 0, ("yesterday.jsonl",)),
@@ -74,7 +74,7 @@ LINES: Final[tuple[Line, ...]] = (
         " | python3 -c 'import json, sys; [json.loads(line) for line in sys.stdin]'"
     ),
     Line("headwater tail deltas --from beginning | head -n 1 > /dev/null"),
-    Line("timeout --preserve-status --signal INT 5 headwater tail alerts", INTERRUPTED),
+    Line("timeout --preserve-status --signal INT 8 headwater tail alerts", INTERRUPTED),
     Line("headwater tail events", 2),
     Line("headwater tail alerts --from noon", 2, ("beginning",)),
     # what fires, and who is on it
@@ -119,12 +119,12 @@ LINES: Final[tuple[Line, ...]] = (
     Line("headwater emit run --job shop/load -- no-such-command", 127, ("no-such-command",)),
     Line("headwater emit run", 2, ("COMMAND",)),
     # the doors
-    Line("timeout --preserve-status --signal INT 5 headwater gateway --port 0", 0, ("/api/v1/lineage",)),
+    Line("timeout --preserve-status --signal INT 12 headwater gateway --port 0", 0, ("/api/v1/lineage",)),
     Line("headwater gateway --port 99999", 2, ("gateway.port",)),
     Line("headwater gateway --tokens nowhere.yaml --port 0", 2, ("nowhere.yaml",)),
     Line("headwater gateway token --name airflow --namespace 'shop-*'", 0, ("sha256",)),
     Line("headwater gateway token --name airflow --scope everything", 2, ("lineage:write",)),
-    Line("timeout --preserve-status --signal INT 6 headwater bridge", 0, ("lineage.openlineage",)),
+    Line("timeout --preserve-status --signal INT 12 headwater bridge", 0, ("lineage.openlineage",)),
     Line("headwater bridge --kafka 127.0.0.1:1", 3, ("127.0.0.1:1",)),
     Line(
         "headwater cdc --topic headwater-demo.public.reviews --once --dry-run | python3 -m json.tool --json-lines > cdc.json"
