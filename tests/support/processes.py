@@ -69,6 +69,15 @@ class Started(ABC):
         self.close()
 
 
+def _stands_still(pid: int) -> bool:
+    """Whether every thread of a process is stopped; where nothing tells, that is taken for granted."""
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            if stat.read_text().rpartition(")")[2].split()[0] not in "TZX":
+                return False
+    return True
+
+
 class ChildServer:
     """One server process: start, stop, kill -9, freeze; its output goes to a file."""
 
@@ -130,8 +139,9 @@ class ChildServer:
             self._process = None
 
     def freeze(self) -> None:
-        """SIGSTOP: alive for the network, dead for everybody who waits for an answer."""
+        """SIGSTOP: alive for the network, dead for everybody who waits for an answer. Returns when each thread stands still."""
         os.kill(self.pid, signal.SIGSTOP)
+        wait_until(lambda: _stands_still(self.pid), within_s=20, what=f"{self.command[0]} stands still", pause_s=0.002)
 
     def thaw(self) -> None:
         """SIGCONT."""
