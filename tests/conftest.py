@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
+from tests.support.outages import own_kafka, server_of
 from tests.support.services import KafkaService, RedisService, ServiceMissingError, find_kafka, find_redis
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -75,6 +76,24 @@ def _obtain(request: pytest.FixtureRequest, name: str, find: Callable[[], _S]) -
 def kafka(request: pytest.FixtureRequest) -> Iterator[KafkaService]:
     """A real Kafka, shared by the session: give topics and groups names of their own with `kafka.unique(prefix)`."""
     yield from _obtain(request, "kafka", find_kafka)
+
+
+@pytest.fixture(scope="session")
+def _fragile(kafka: KafkaService) -> Iterator[KafkaService]:
+    """Asked for after `kafka`, so that who needs it is skipped where there is none."""
+    yield from own_kafka()
+
+
+@pytest.fixture
+def own(_fragile: KafkaService) -> Iterator[KafkaService]:
+    """A second Kafka that tests may kill and freeze, one for all of them, for a start is seconds of a processor; the next test
+    finds it well, whatever this one did. Topics need names of their own."""
+    yield _fragile
+    server = server_of(_fragile)
+    if server.running:
+        server.thaw()
+    else:
+        server.start()
 
 
 @pytest.fixture(scope="session")

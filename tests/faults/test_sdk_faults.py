@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from tests.support.outages import (
     Job,
     ids_in,
     new_topic,
-    own_kafka,
     server_of,
     spooling,
     wait_until_empty,
@@ -28,12 +26,6 @@ from headwater.transports import spool
 pytestmark = pytest.mark.timeout(300)
 
 ENDS = ("close", "exit", "fork", "TERM", "KILL")
-
-
-@pytest.fixture(scope="module")
-def own(kafka: KafkaService) -> Iterator[KafkaService]:
-    """A Kafka that these tests may hurt; asked for after `kafka`, so that they are skipped where there is none."""
-    yield from own_kafka()
 
 
 @pytest.fixture(autouse=True)

@@ -1,26 +1,16 @@
-"""A second Kafka, that tests may kill and freeze; one for all of them, for its start is seconds of a processor."""
+"""What several files of this folder share beyond the services."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from tests.support.outages import own_kafka, server_of
-from tests.support.services import KafkaService
-
-
-@pytest.fixture(scope="session")
-def _fragile(kafka: KafkaService) -> Iterator[KafkaService]:
-    """Asked for after `kafka`, so that who needs it is skipped where there is none."""
-    yield from own_kafka()
+from tests.support.kube_api import KubeApi
 
 
 @pytest.fixture
-def own(_fragile: KafkaService) -> Iterator[KafkaService]:
-    """The Kafka that may be hurt; whatever a test did to it, the next one finds it well. Topics need names of their own."""
-    yield _fragile
-    server = server_of(_fragile)
-    if server.running:
-        server.thaw()
-    else:
-        server.start()
+def api() -> Iterator[KubeApi]:
+    """An API server of Kubernetes that replays what it is given."""
+    api = KubeApi()
+    yield api
+    api.close()

@@ -7,13 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.support.kube_api import KubeApi
+from tests.support.kube_api import RECORDED, KubeApi
 from tests.support.processes import wait_until
 from tests.support.workers import ROOT
 
@@ -25,9 +24,6 @@ from headwater.k8s.watching import PodWatch, core_api
 from headwater.testing import MemoryTransport
 from headwater_schemas.events import LineageEvent, Name
 
-RECORDED: list[dict[str, Any]] = [
-    json.loads(line) for line in (ROOT / "tests/corpus/kubernetes/watch.jsonl").read_text().splitlines()
-]
 DIGEST = "registry.acme/orders:1.14.2@sha256:4f1c2e0d9b7a"
 TOLD = [
     ("orders-a1", "FAIL", "container orders: OOMKilled (exit code 137)", DIGEST),
@@ -47,13 +43,6 @@ ended in order and one that went when told to (which speak for themselves), one 
 
 class StopError(Exception):
     """The watch has come to its end."""
-
-
-@pytest.fixture
-def api() -> Iterator[KubeApi]:
-    api = KubeApi()
-    yield api
-    api.close()
 
 
 def watched(api: KubeApi, folder: Path, *, pauses: int = 1, namespace: str = "shop") -> list[LineageEvent]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import confluent_kafka
 import pytest
 from confluent_kafka import TopicPartition
-from tests.support.processes import wait_until
+from tests.support.processes import freeze, wait_until
 from tests.support.services import KafkaService
 
 from headwater import Emitter, LineageEvent, Measure, Name, current_run
@@ -287,7 +287,7 @@ def test_a_broker_that_is_away_for_a_while_neither_doubles_nor_loses_what_was_ac
         for _ in range(100):
             producer.produce(topic, b"x")
         read_while(client, producer, 100)
-        os.kill(broker.process.pid, signal.SIGSTOP)
+        freeze(broker.process.pid)
         for _ in range(100):
             producer.produce(topic, b"y")  # they wait in the client, and nothing is raised
         away_until_s = time.monotonic() + 1.5

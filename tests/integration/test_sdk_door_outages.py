@@ -6,7 +6,6 @@ watcher's end, the freeze of a function's process.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -15,13 +14,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support.doors import events_of
-from tests.support.kube_api import KubeApi
+from tests.support.kube_api import RECORDED, KubeApi
 from tests.support.outages import new_topic, server_of, wait_until_empty
-from tests.support.processes import wait_until
+from tests.support.processes import freeze, wait_until
 from tests.support.services import KafkaService
 from tests.support.workers import ROOT
 
@@ -29,14 +27,11 @@ from headwater_schemas.events import EventType, LineageEvent
 
 pytestmark = pytest.mark.timeout(180)
 
-RECORDED: list[dict[str, Any]] = [
-    json.loads(line) for line in (ROOT / "tests/corpus/kubernetes/watch.jsonl").read_text().splitlines()
-]
 ENDS = 5
 """Of pods, in the recording; each is told by a START and an end."""
 
 
-class Door:
+class SdkDoor:
     """A door's process with the SDK's variables, and the topic that it sends to."""
 
     def __init__(self, kafka: KafkaService, folder: Path) -> None:
@@ -84,7 +79,7 @@ class Door:
         return self.events()
 
 
-def spooled(door: Door) -> list[Path]:
+def spooled(door: SdkDoor) -> list[Path]:
     return list(door.spool.glob("*/*.spool"))
 
 
@@ -98,7 +93,7 @@ def test_a_command_ends_as_it_ends_though_kafka_went_away_and_its_end_waits_on_d
 ) -> None:
     go_on, over = tmp_path / "go-on", tmp_path / "over"
     nightly = ["headwater.cli", "emit", "run", "--job", "shop/nightly", "--writes", "s3://lake", "orders/daily", "--"]
-    door, bare = Door(own, tmp_path / "spooling"), Door(own, tmp_path / "bare")
+    door, bare = SdkDoor(own, tmp_path / "spooling"), SdkDoor(own, tmp_path / "bare")
     with (
         door.started(*nightly, *until_there(go_on, 3), spool=True) as process,
         bare.started(*nightly, *until_there(go_on, 4), spool=False) as without,
@@ -126,17 +121,10 @@ def test_a_command_ends_as_it_ends_though_kafka_went_away_and_its_end_waits_on_d
     }
 
 
-@pytest.fixture
-def api() -> Iterator[KubeApi]:
-    api = KubeApi()
-    yield api
-    api.close()
-
-
 def test_a_watcher_says_what_it_saw_in_an_outage_when_kafka_is_back(
     own: KafkaService, api: KubeApi, tmp_path: Path
 ) -> None:
-    door, later = Door(own, tmp_path), threading.Event()
+    door, later = SdkDoor(own, tmp_path), threading.Event()
     half = len(RECORDED) // 2
     api.streams = [[*RECORDED[:half], later, *RECORDED[half:]]]
     config = str(api.kubeconfig(tmp_path))
@@ -156,7 +144,7 @@ def test_a_watcher_says_what_it_saw_in_an_outage_when_kafka_is_back(
 def test_a_watcher_that_ends_in_an_outage_leaves_what_it_saw_on_disk(
     own: KafkaService, api: KubeApi, tmp_path: Path
 ) -> None:
-    door = Door(own, tmp_path)
+    door = SdkDoor(own, tmp_path)
     config = str(api.kubeconfig(tmp_path))
     server_of(own).kill()
     api.streams = [RECORDED]
@@ -176,7 +164,7 @@ def test_a_watcher_that_ends_in_an_outage_leaves_what_it_saw_on_disk(
 def test_a_function_that_is_frozen_over_an_outage_answers_in_time_and_says_it_with_its_next_call(
     own: KafkaService, tmp_path: Path
 ) -> None:
-    door = Door(own, tmp_path)
+    door = SdkDoor(own, tmp_path)
     with door.started("tests.support.lambda_call", "3", spool=False) as process:
 
         def call(request: str) -> float:
@@ -187,7 +175,7 @@ def test_a_function_that_is_frozen_over_an_outage_answers_in_time_and_says_it_wi
             process.stdin.write(f"{request} orders/{request}.csv\n")
             process.stdin.flush()
             rows, took_s = process.stdout.readline().split()
-            process.send_signal(signal.SIGSTOP)
+            freeze(process.pid)
             assert rows == "90"
             return float(took_s)
 

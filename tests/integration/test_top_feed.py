@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
-from tests.support.processes import wait_until
+from tests.support.processes import freeze, wait_until
 from tests.support.redis_server import RedisServer
 from tests.support.state_writer import StateWriter
 
@@ -163,7 +163,7 @@ def test_a_broker_that_was_away_is_followed_again_and_the_state_read_meanwhile(
 ) -> None:
     model = Model()
     ready(feed, model)
-    os.kill(broker.process.pid, signal.SIGSTOP)
+    freeze(broker.process.pid)
     sees(feed, model, "Kafka is away", lambda: "Kafka" in model.away)
     fill(server, ORDERS, SALES)
     sees(feed, model, "the figures go on", lambda: model.figures is not None and model.figures.datasets == 2)

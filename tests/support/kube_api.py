@@ -11,6 +11,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 Json = dict[str, Any]
+RECORDED: list[Json] = [
+    json.loads(line)
+    for line in (Path(__file__).parents[1] / "corpus" / "kubernetes" / "watch.jsonl").read_text().splitlines()
+]
+"""A watch stream with five ends of pods that no job could tell."""
 Stream = Sequence[Json | threading.Event]
 
 

@@ -69,6 +69,12 @@ class Started(ABC):
         self.close()
 
 
+def freeze(pid: int) -> None:
+    """SIGSTOP: alive for the network, dead for everybody who waits for an answer. Returns when each thread stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: _stands_still(pid), within_s=20, what=f"process {pid} stands still", pause_s=0.002)
+
+
 def _stands_still(pid: int) -> bool:
     """Whether every thread of a process is stopped; where nothing tells, that is taken for granted."""
     for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
@@ -139,9 +145,8 @@ class ChildServer:
             self._process = None
 
     def freeze(self) -> None:
-        """SIGSTOP: alive for the network, dead for everybody who waits for an answer. Returns when each thread stands still."""
-        os.kill(self.pid, signal.SIGSTOP)
-        wait_until(lambda: _stands_still(self.pid), within_s=20, what=f"{self.command[0]} stands still", pause_s=0.002)
+        """See `freeze` above."""
+        freeze(self.pid)
 
     def thaw(self) -> None:
         """SIGCONT."""

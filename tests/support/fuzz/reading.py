@@ -81,7 +81,7 @@ def read_session(
             except Exception:  # noqa: BLE001 - any exception at all is what is looked for
                 return Failure(number, row, "the checked reader raised:\n" + traceback.format_exc())
             tally.slowest_record_us = max(tally.slowest_record_us, (time.thread_time_ns() - started) // 1000)
-        again = partial(BatchDecoder, known, templates_max)
+        again = partial(_decoder_after, batches[:number], known, templates_max)
         failure = _read_batch(decoder, number, values, expected, tally, measured, again)
         if failure is not None:
             return failure
@@ -124,6 +124,14 @@ def _read_batch(
     if peak > BASE_BYTES + BYTES_PER_BYTE * size:
         return Failure(number, -1, f"{peak} bytes of memory for {len(values)} records of {size} bytes together")
     return None
+
+
+def _decoder_after(batches: Sequence[Sequence[Payload]], known: KnownSchemas, templates_max: int) -> BatchDecoder:
+    """Another decoder that has read these batches."""
+    decoder = BatchDecoder(known, templates_max)
+    for batch in batches:
+        decoder.decode([each.value or b"" for each in batch])
+    return decoder
 
 
 def _least_us(values: list[bytes], again: Callable[[], BatchDecoder]) -> int:

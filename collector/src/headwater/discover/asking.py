@@ -133,7 +133,7 @@ class Asking:
     def _look_at_groups(self, seen: ClusterSeen, known: Collection[str]) -> None:
         listings = self._listings(seen)
         if listings is None:
-            self._look_at_named(seen)
+            self._look_at_named(seen, known)
             return
         listed = {one.group_id: one for one in listings if one.group_id in self._groups}
         # Of a group without members there is nothing to describe.
@@ -150,7 +150,7 @@ class Asking:
             why = "it is read, but not shown to us: allow Describe on it, unless it was just deleted"
             self._pass_over(seen, "topic_unreadable", f"topic {topic}", why)
 
-    def _look_at_named(self, seen: ClusterSeen) -> None:
+    def _look_at_named(self, seen: ClusterSeen, known: Collection[str]) -> None:
         """The groups whose names are written out, by their commits. One that has none may be none at all, and is not seen."""
         named = self._groups.written_out
         # Such a broker does not tell all commits of a group either, but those of partitions that it is asked about.
@@ -160,7 +160,7 @@ class Asking:
                 committed, elsewhere = self._committed(seen, name, commits)
                 if committed:
                     seen.groups.append(GroupSeen(name, UNTOLD, UNTOLD, (), committed, elsewhere))
-        seen.silent = set(named) - {group.name for group in seen.groups}
+        seen.silent = {*named, *known} - {group.name for group in seen.groups}
 
     def _listings(self, seen: ClusterSeen) -> list[ConsumerGroupListing] | None:
         """What the brokers list; None of those that do not, where names of groups are written out."""
