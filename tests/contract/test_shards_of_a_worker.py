@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -191,3 +192,46 @@ def test_what_was_said_in_a_time_that_redis_lost_still_counts(redis_client: redi
     assert shards.failed is None
     assert [alert.state for alert in heard.alerts] == [AlertState.FIRING, AlertState.RESOLVED, AlertState.FIRING]
     assert len({alert.alert_id for alert in heard.alerts}) == 3
+
+
+class Slow(Kept):
+    """A publisher whose images are acknowledged when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits, self.go = threading.Event(), threading.Event()
+
+    def flush(self, deadline_s: float) -> bool:
+        self.waits.set()
+        return self.go.wait(deadline_s)
+
+
+def test_a_shard_that_is_let_go_is_let_go_when_nothing_of_it_is_on_its_way(
+    redis_client: redis.Redis, redis_db: str
+) -> None:
+    """Who takes it over says newer things at once: what this worker has in hand must not come after them."""
+    state, slow = StateWriter(redis_client, DOMAIN), Slow()
+    jobs = [state.job(Name("jobs", f"flow-{number}"), asserted_us=T) for number in range(20)]
+    leaving = [key for key in jobs if key[0] % SHARDS == 0]
+    staying = [key for key in jobs if key[0] % SHARDS == 1]
+    shards = Shards(
+        ShardStore(redis.Redis.from_url(redis_db), DOMAIN, SHARDS), slow, SETTINGS, on_crowded=lambda _: None
+    )
+    redis_client.rpush(f"{{hw:{DOMAIN}}}:o:0", b"j" + leaving[0])
+    shards.assign({0, 1}, 2)
+    shards.start()
+    try:
+        assert slow.waits.wait(10)
+        assert not shards.release({0}, deadline_s=0.2)  # an image of it is not acknowledged yet
+        redis_client.rpush(f"{{hw:{DOMAIN}}}:o:0", b"j" + leaving[1])
+        redis_client.rpush(f"{{hw:{DOMAIN}}}:o:1", b"j" + staying[0])
+        slow.go.set()
+        assert shards.release({0}, deadline_s=10)
+        wait_until(lambda: shards.owned() == [1], within_s=10, what="the other shard stays")
+        wait_until(lambda: not redis_client.exists(f"{{hw:{DOMAIN}}}:o:1"), within_s=10, what="its names are published")
+    finally:
+        slow.go.set()
+        shards.close()
+    assert shards.failed is None
+    assert len(slow.deltas) == 2
+    assert redis_client.llen(f"{{hw:{DOMAIN}}}:o:0") == 1  # for the next owner

@@ -54,6 +54,8 @@ log = logging.getLogger(__name__)
 
 RELEASE_S: Final = 4.0
 """How long a revoked partition may take to finish what is in hand; well below the session timeout."""
+SHARDS_RELEASE_S: Final = 2.0
+"""And how long, after that, the images of its shards that are on their way: some 50 ms where all is well."""
 FRESH_SHARE: Final = 0.15
 QUEUED_SHARE: Final = 0.5
 """Of the session timeout: how old may be what is said, and how long it may wait in the producer. Both and the time between
@@ -396,8 +398,8 @@ class Worker:
         """See kafka_source.Host."""
         if not self.engine.wait_idle(RELEASE_S):
             log.warning("not everything in hand was applied before %s went; the next owner reads it again", partitions)
-        if partitions >= set(self.engine.owned()):
-            self.shards.release(1.0)
+        if not self.shards.release(partitions, SHARDS_RELEASE_S):
+            log.warning("images were still on their way when %s went; the next owner's are newer", partitions)
         # What is applied is committed by the source before it forgets the partitions; `applied` must still answer.
         self._held -= partitions
         for partition in partitions:

@@ -150,11 +150,9 @@ class Shards:
 
         def change() -> None:
             self._partitions = total
-            self._wanted = {s for s in range(self._settings.shards) if s % total in partitions} if total else set()
+            self._wanted = self._shards_of(partitions, total)
 
-        with self._lock:
-            self._commands.append(change)
-        self._news.set()
+        self._tell(change)
 
     def use_policies(self, policies: PolicySet) -> None:
         """Judge by these from now on; what they touch is looked at again."""
@@ -162,23 +160,29 @@ class Shards:
         def change() -> None:
             self._policies = policies
 
-        with self._lock:
-            self._commands.append(change)
-        self._news.set()
+        self._tell(change)
 
-    def release(self, deadline_s: float) -> None:
-        """Let go of all shards; returns when the round in hand is done, or at the deadline."""
+    def release(self, partitions: set[int], deadline_s: float) -> bool:
+        """Let go of the shards of these partitions. Returns when nothing of them is on its way any more: who takes one over says
+        newer things at once. False if the round in hand was not done at the deadline."""
         done = threading.Event()
 
         def change() -> None:
-            self._wanted = set()
-            self._judges.clear()
+            self._wanted -= self._shards_of(partitions, self._partitions)
+            if not self._wanted:  # an eager group gives them back in a moment: what was said of them is not forgotten
+                self._judges.clear()
             done.set()
 
+        self._tell(change)
+        return done.wait(deadline_s)
+
+    def _tell(self, change: Callable[[], None]) -> None:
         with self._lock:
             self._commands.append(change)
         self._news.set()
-        done.wait(deadline_s)
+
+    def _shards_of(self, partitions: set[int], total: int) -> set[int]:
+        return {s for s in range(self._settings.shards) if s % total in partitions} if total else set()
 
     def pulse(self) -> None:
         """The loop moves, though it waits for the broker. Called by the shards' thread.
