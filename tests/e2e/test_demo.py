@@ -24,6 +24,8 @@ LIVING_S = 60.0
 STALE_S = 60.0
 """45 s from the start of the world, and some for a machine that runs other tests as well."""
 STOP_S = 10.0
+BROKERLESS_S = 30.0
+"""Some 13 s on a quiet machine: each that has something to say to the broker gives it a few seconds."""
 
 T = TypeVar("T")
 
@@ -61,9 +63,8 @@ class Demo:
         return next((dataset for dataset in found["datasets"] if dataset["name"] == name), {})
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    folder = tmp_path_factory.mktemp("demo")
+def begun(folder: Path) -> Demo:
+    """A demo of its own: other commands find it only with its environment."""
     log = folder / "demo.log"
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("HEADWATER_")},
@@ -81,10 +82,16 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
             env=environment,
             start_new_session=True,
         )
-    yield Demo(process, log, environment)
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        process.wait(STOP_S)
+    return Demo(process, log, environment)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    begins = begun(tmp_path_factory.mktemp("demo"))
+    yield begins
+    if begins.process.poll() is None:
+        begins.process.send_signal(signal.SIGINT)
+        begins.process.wait(STOP_S)
 
 
 def within(seconds: float, ask: Callable[[], T | None], demo: Demo, what: str) -> T:
@@ -97,6 +104,17 @@ def within(seconds: float, ask: Callable[[], T | None], demo: Demo, what: str) -
             return answer
         time.sleep(0.5)
     pytest.fail(f"not within {seconds:.0f} s: {what}\n--- the demo said\n{demo.log.read_text()}", pytrace=False)
+
+
+def discovered(demo: Demo) -> dict[str, Any]:
+    """The job of the consumer that tells nothing, once it has committed and discovery has seen it."""
+
+    def found() -> dict[str, Any] | None:
+        done = demo.ask("--output", "json", "trace", f"{KAFKA}/{REVIEWS}", "--downstream")
+        jobs = json.loads(done.stdout)["jobs"] if done.returncode == 0 else ()
+        return next((job for job in jobs if job["name"] == f"group/{SILENT_GROUP}"), None)
+
+    return within(LIVING_S, found, demo, "the group of the search index")
 
 
 def children_of(pid: int) -> set[int]:
@@ -181,12 +199,7 @@ def test_the_reviews_come_by_real_doors_from_the_table_to_the_dashboard(demo: De
 
 
 def test_a_consumer_that_tells_nothing_is_discovered(demo: Demo) -> None:
-    def found() -> dict[str, Any] | None:
-        done = demo.ask("--output", "json", "trace", f"{KAFKA}/{REVIEWS}", "--downstream")
-        jobs = json.loads(done.stdout)["jobs"] if done.returncode == 0 else ()
-        return next((job for job in jobs if job["name"] == f"group/{SILENT_GROUP}"), None)
-
-    silent = within(LIVING_S, found, demo, "the group of the search index")
+    silent = discovered(demo)
     told = {job["name"]: job["emitter"] for job in (demo.status() or {})["jobs"]}
     assert told[silent["name"]] == f"discover:{KAFKA}"
 
@@ -229,3 +242,23 @@ def test_ctrl_c_stops_everything_within_ten_seconds(demo: Demo) -> None:
     after = demo.ask("status")
     assert after.returncode not in (0, 1)
     assert "Traceback" not in after.stderr
+
+
+def test_a_demo_whose_broker_dies_says_so_and_leaves_nothing_running(tmp_path: Path) -> None:
+    """Its consumers have commits to make by then, for which librdkafka would wait 45 s."""
+    demo = begun(tmp_path)
+    try:
+        discovered(demo)
+        children = children_of(demo.process.pid)
+        listing = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
+        brokers = {int(line.split()[0]) for line in listing.splitlines() if "headwater_processor.local.broker" in line}
+        (broker,) = brokers & children
+        os.kill(broker, signal.SIGKILL)
+        assert demo.process.wait(BROKERLESS_S) == 3, demo.log.read_text()
+        said = demo.log.read_text()
+        assert "the embedded broker ended by itself" in said
+        assert "Traceback" not in said
+        assert running(children) == set()
+    finally:
+        demo.process.kill()
+        demo.process.wait()

@@ -60,6 +60,8 @@ _LOAD_EVERY_S: Final = 5
 _GRACE_S: Final = 3.0
 _SAY_EVERY_S: Final = 2.0
 _POLL_S: Final = 0.2
+_SESSION_MS: Final = 6_000
+"""The shortest that a broker allows by default."""
 
 
 class Doors:
@@ -153,7 +155,7 @@ class Doors:
 
     def _consume(self) -> None:
         """A job with a consumer: the two lines are `headwater.kafka` and what it writes."""
-        settings = {**client_config(self._kafka), "group.id": GROUP, "auto.offset.reset": "earliest"}
+        settings = {**self._consuming(GROUP), "auto.offset.reset": "earliest"}
         transport = KafkaTransport(
             self._kafka.bootstrap_servers, config=client_config(self._kafka), topic_prefix=self._prefix
         )
@@ -169,12 +171,15 @@ class Doors:
 
     def _index(self) -> None:
         """A consumer that nobody instruments."""
-        settings = {**client_config(self._kafka), "group.id": SILENT_GROUP, "auto.commit.interval.ms": 1_000}
-        consumer = PlainConsumer(settings)
+        consumer = PlainConsumer({**self._consuming(SILENT_GROUP), "auto.commit.interval.ms": 1_000})
         consumer.subscribe([TOPIC])
         while not self._stop.is_set():
             consumer.consume(500, _POLL_S)
         consumer.close()
+
+    def _consuming(self, group: str) -> dict[str, object]:
+        """With a short session: `close` waits one for a coordinator that is away, and the demo ends when its broker died."""
+        return {**client_config(self._kafka), "group.id": group, "session.timeout.ms": _SESSION_MS}
 
     def _load(self) -> None:
         """A batch job that speaks OpenLineage over HTTP, as Airflow or dbt do."""
