@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -161,23 +163,29 @@ def test_the_folder_grows_no_further_than_its_bound(tmp_path: Path) -> None:
     folder.append(_some(0))  # and there is room again
 
 
-@pytest.fixture
-def small_files() -> object:
-    """No file of this process may grow beyond 8 KiB: what a full disk looks like from inside."""
+@contextlib.contextmanager
+def small_files() -> Iterator[None]:
+    """No file of this process may grow beyond 8 KiB: what a full disk looks like from inside.
+
+    Only while the spool is written: pytest's own output may be such a file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8 * 1024, before[1]))
-    yield None
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_drops_what_does_not_fit_and_keeps_what_did(tmp_path: Path, small_files: object) -> None:
+def test_a_full_disk_drops_what_does_not_fit_and_keeps_what_did(tmp_path: Path) -> None:
     folder = SpoolFolder(tmp_path, max_bytes=_ROOM_ENOUGH)
-    for at in range(7):
-        folder.append([(b"k", b"%d" % at * 1000)])
-    with pytest.raises(Dropped, match="make room") as caught:
-        folder.append([(b"k", bytes(8 * 1024))])
+    with small_files():
+        for at in range(7):
+            folder.append([(b"k", b"%d" % at * 1000)])
+        with pytest.raises(Dropped, match="make room") as caught:
+            folder.append([(b"k", bytes(8 * 1024))])
+        folder.append([(b"k", b"after")])
     assert caught.value.reason == "disk_full"
-    folder.append([(b"k", b"after")])
     assert [value[:1] for value in _all(folder)] == [b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"a"]
     assert folder.counts() == {}
 
