@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from headwater.doors.clusters import Cluster, ClusterBook
@@ -76,6 +76,9 @@ def rules(environment: str = "", folding: Folding | None = None) -> NameRules:
 
 @settings(max_examples=400, deadline=None)
 @given(NAMES, FOLDINGS)
+@example("$2026", Folding())
+@example("a$2026$2026", Folding())
+@example("a$2026/dt=1", Folding())
 def test_folding_what_was_folded_changes_nothing_and_leaves_a_name(name: str, folding: Folding) -> None:
     for fold in (
         lambda text: folding.dataset("bigquery", text),

@@ -76,7 +76,7 @@ _PARTITION: Final = re.compile(r"[A-Za-z_][\w.-]*=[^=]*")
 _TIME_PARTITION: Final = re.compile(
     r"(?:(?<=/)|^)(year|yyyy|yr|y|month|mon|mm|m|day|dd|d|hour|hh|hr|h|minute|min|mi)=\d{1,4}(?=/|$)", re.IGNORECASE
 )
-_DECORATOR: Final = re.compile(r"\$(?:\d{4}|\d{6}|\d{8}|\d{10}|__NULL__|__UNPARTITIONED__)$")
+_DECORATOR: Final = re.compile(r"(?<=[^/])\$(?:\d{4}|\d{6}|\d{8}|\d{10}|__NULL__|__UNPARTITIONED__)$")
 _PART_FILE: Final = re.compile(
     r"part-(?:[a-z]-)?\d{4,}.*|_SUCCESS|_(?:committed|started)_\d+|[^+]+\+\d+\+\d{10,}(?:\.[\w.]+)?"
 )
@@ -113,9 +113,13 @@ class Folding:
 
     def dataset(self, namespace: str, name: str) -> str:
         """The dataset's name without what changes."""
-        if namespace == "bigquery" and "partition" in self._ends:
-            name = _DECORATOR.sub("", name)
-        return self._folded(name)
+        if namespace != "bigquery" or "partition" not in self._ends:
+            return self._folded(name)
+        before = ""
+        while before != name:  # behind what folds there may be another decorator
+            before = name
+            name = self._folded(_DECORATOR.sub("", name))
+        return name
 
     def job(self, name: str) -> str:
         """The job's name without what changes."""
