@@ -117,10 +117,15 @@ def discovered(demo: Demo) -> dict[str, Any]:
     return within(LIVING_S, found, demo, "the group of the search index")
 
 
+def processes(column: str) -> dict[int, str]:
+    """What `ps` says in that column, of each process."""
+    listing = subprocess.run(["ps", "-eo", f"pid=,{column}="], capture_output=True, text=True, check=True).stdout
+    return {int(pid): said for pid, said in (line.split(maxsplit=1) for line in listing.splitlines())}
+
+
 def children_of(pid: int) -> set[int]:
     """All descendants that run now."""
-    listing = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = {int(child): int(parent) for child, parent in (line.split() for line in listing.splitlines())}
+    parents = {child: int(parent) for child, parent in processes("ppid").items()}
     found: set[int] = set()
     while more := {child for child, parent in parents.items() if parent in found | {pid}} - found:
         found |= more
@@ -129,8 +134,7 @@ def children_of(pid: int) -> set[int]:
 
 def running(pids: set[int]) -> set[int]:
     """Those that still run (zombies of another parent do not count)."""
-    listing = subprocess.run(["ps", "-eo", "pid=,stat="], capture_output=True, text=True, check=True).stdout
-    return {int(pid) for pid, stat in (line.split()[:2] for line in listing.splitlines()) if stat[0] != "Z"} & pids
+    return {pid for pid, stat in processes("stat").items() if stat[0] != "Z"} & pids
 
 
 def test_the_demo_lives_within_a_minute(demo: Demo) -> None:
@@ -245,14 +249,13 @@ def test_ctrl_c_stops_everything_within_ten_seconds(demo: Demo) -> None:
 
 
 def test_a_demo_whose_broker_dies_says_so_and_leaves_nothing_running(tmp_path: Path) -> None:
-    """Its consumers have commits to make by then, for which librdkafka would wait 45 s."""
+    """Its consumers have commits to make by then, for which librdkafka waits 45 s."""
     demo = begun(tmp_path)
     try:
         discovered(demo)
         children = children_of(demo.process.pid)
-        listing = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
-        brokers = {int(line.split()[0]) for line in listing.splitlines() if "headwater_processor.local.broker" in line}
-        (broker,) = brokers & children
+        commands = processes("args")
+        (broker,) = (pid for pid in children if "headwater_processor.local.broker" in commands.get(pid, ""))
         os.kill(broker, signal.SIGKILL)
         assert demo.process.wait(BROKERLESS_S) == 3, demo.log.read_text()
         said = demo.log.read_text()

@@ -60,8 +60,6 @@ _LOAD_EVERY_S: Final = 5
 _GRACE_S: Final = 3.0
 _SAY_EVERY_S: Final = 2.0
 _POLL_S: Final = 0.2
-_SESSION_MS: Final = 6_000
-"""The shortest that a broker allows by default."""
 
 
 class Doors:
@@ -95,7 +93,10 @@ class Doors:
         named = ("--group", GROUP, "--group", SILENT_GROUP) if self._embedded else ()
         self._open("discover", "discover", "--topic", TOPIC, *named, "--interval", _LOOK_EVERY_S)
         for part in (self._write, self._consume, self._index, self._load):
-            thread = threading.Thread(target=self._kept_quiet, args=(part,), name=f"hw-demo{part.__name__}")
+            # Daemons: a consumer's close waits for a broker that is dead or frozen, 45 s or without a bound, and nothing is lost.
+            thread = threading.Thread(
+                target=self._kept_quiet, args=(part,), name=f"hw-demo{part.__name__}", daemon=True
+            )
             thread.start()
             self._threads.append(thread)
 
@@ -155,7 +156,7 @@ class Doors:
 
     def _consume(self) -> None:
         """A job with a consumer: the two lines are `headwater.kafka` and what it writes."""
-        settings = {**self._consuming(GROUP), "auto.offset.reset": "earliest"}
+        settings = {**client_config(self._kafka), "group.id": GROUP, "auto.offset.reset": "earliest"}
         transport = KafkaTransport(
             self._kafka.bootstrap_servers, config=client_config(self._kafka), topic_prefix=self._prefix
         )
@@ -171,15 +172,12 @@ class Doors:
 
     def _index(self) -> None:
         """A consumer that nobody instruments."""
-        consumer = PlainConsumer({**self._consuming(SILENT_GROUP), "auto.commit.interval.ms": 1_000})
+        settings = {**client_config(self._kafka), "group.id": SILENT_GROUP, "auto.commit.interval.ms": 1_000}
+        consumer = PlainConsumer(settings)
         consumer.subscribe([TOPIC])
         while not self._stop.is_set():
             consumer.consume(500, _POLL_S)
         consumer.close()
-
-    def _consuming(self, group: str) -> dict[str, object]:
-        """With a short session: `close` waits one for a coordinator that is away, and the demo ends when its broker died."""
-        return {**client_config(self._kafka), "group.id": group, "session.timeout.ms": _SESSION_MS}
 
     def _load(self) -> None:
         """A batch job that speaks OpenLineage over HTTP, as Airflow or dbt do."""
