@@ -124,10 +124,10 @@ def test_what_will_not_pass_is_not_tried_again(server: Server, status: int, reas
 
 def test_a_server_that_does_not_answer_is_given_up_and_neither_emit_nor_close_waits_for_it(server: Server) -> None:
     server.silent.set()
-    emitter = Emitter(HttpTransport(server.url, timeout_s=0.1, give_up_s=0.5))
+    emitter = Emitter(HttpTransport(server.url, timeout_s=0.4, give_up_s=0.5))
     began_s = time.monotonic()
     _emit(emitter, 100)
-    assert time.monotonic() - began_s < 0.5  # not one of them waited until the server was given up
+    assert time.monotonic() - began_s < 0.4  # not one of them waited for an answer
     emitter.close(1.0)
     assert time.monotonic() - began_s < 2.0
     stats = emitter.stats()
