@@ -71,8 +71,8 @@ compile: $(INSTALLED) ## Compile the hot path in place (needs a C compiler and P
 interpret: ## Back to plain Python, as after a change of a compiled module
 	@find processor schemas -name '*.so' -delete
 
-bench: $(INSTALLED) ## Measure on real Kafka and Redis, into REPORT=bench-report.md; MODES="throughput sdk" ARGS="--kafka …"
-	@$(BIN)/headwater bench $(or $(MODES),all) --report $(or $(REPORT),bench-report.md) $(ARGS)
+bench: $(INSTALLED) ## Measure on a Kafka and Redis of its own, into REPORT=bench-report.md; MODES="throughput sdk" ARGS="--kafka …"
+	@$(BIN)/python -m tests.support.run_bench $(or $(MODES),all) --report $(or $(REPORT),bench-report.md) $(ARGS)
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) .cache .headwater dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -89,6 +89,19 @@ def produce(servers: str, topic: str, *values: bytes | None, partition: int = 0,
     if transaction:
         producer.commit_transaction(20)
     assert producer.flush(20) == 0
+    if transaction:
+        wait_for_committed(servers, topic, partition)
+
+
+def wait_for_committed(servers: str, topic: str, partition: int) -> None:
+    """Until readers of what is committed see a record: the coordinator answers once its own log holds
+    PREPARE_COMMIT, and only then sends the markers to the partitions (Kafka's `TransactionCoordinator.endTransaction`)."""
+    settings = {"bootstrap.servers": servers, "group.id": "check", "isolation.level": "read_committed"}
+    with Consumer(settings) as consumer:
+        consumer.assign([TopicPartition(topic, partition, 0)])
+        message = consumer.poll(20)
+        assert message is not None
+        assert message.error() is None
 
 
 @pytest.fixture

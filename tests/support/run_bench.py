@@ -1,5 +1,5 @@
-"""`python -m tests.support.run_bench [ARGUMENTS]`: a real Kafka and a real Redis are started (or found, as for the
-tests), `headwater bench` measures on them, both are stopped. Its JSON goes to standard output."""
+"""`python -m tests.support.run_bench [ARGUMENTS]`: `headwater bench` on a real Kafka and a real Redis, which are started
+(or found, as for the tests) and stopped, unless the arguments name others."""
 
 from __future__ import annotations
 
@@ -12,22 +12,31 @@ from contextlib import ExitStack
 from tests.support.services import ServiceMissingError, find_kafka, find_redis
 
 
+def named(option: str, arguments: Sequence[str]) -> bool:
+    """Whether the arguments name this service themselves, or only ask for help."""
+    return any(word == option or word.startswith(f"{option}=") or word in ("-h", "--help") for word in arguments)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Returns the exit code of the benchmark; 3 when a service cannot be had."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    address: list[str] = []
     with ExitStack() as stack:
         try:
-            kafka = find_kafka()
-            stack.callback(kafka.close)
-            found = find_redis()
-            stack.callback(found.close)
+            if not named("--kafka", arguments):
+                kafka = find_kafka()
+                stack.callback(kafka.close)
+                address += ["--kafka", kafka.bootstrap_servers]
+                sys.stderr.write(f"Kafka: {kafka.origin}\n")
+            if not named("--redis", arguments):
+                found = find_redis()
+                stack.callback(found.close)
+                address += ["--redis", found.url]
+                sys.stderr.write(f"Redis: {found.origin}\n")
         except ServiceMissingError as error:
             sys.stderr.write(f"error: {error}\n")
             return 3
-        sys.stderr.write(f"Kafka: {kafka.origin}; Redis: {found.origin}\n")
-        address = ["--kafka", kafka.bootstrap_servers, "--redis", found.url]
-        command = [sys.executable, "-m", "headwater.cli", "bench", *address, "--output", "json", *arguments]
-        with subprocess.Popen(command) as running:
+        with subprocess.Popen([sys.executable, "-m", "headwater.cli", "bench", *arguments, *address]) as running:
             while True:
                 try:
                     return running.wait()
