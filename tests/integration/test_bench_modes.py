@@ -19,7 +19,8 @@ def report(kafka: KafkaService, redis_url: str, tmp_path_factory: pytest.TempPat
     path = tmp_path_factory.mktemp("bench") / "report.md"
     address = ["--kafka", kafka.bootstrap_servers, "--redis", redis_url]
     small = ["--events", str(EVENTS), "--partitions", "2", "--datasets", "50", "--emits", "200", "--workload", "cdc"]
-    command = [sys.executable, "-m", "headwater.cli", "bench", "rebuild", "sdk", *address, *small]
+    benchmark = [sys.executable, "-m", "tests.support.run_bench"]  # as `make bench` does
+    command = [*benchmark, "rebuild", "sdk", *address, *small]
     ended = subprocess.run([*command, "--report", str(path)], capture_output=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr.decode()
     assert b"Rebuild" in ended.stdout
