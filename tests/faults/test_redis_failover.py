@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -49,15 +49,13 @@ def _slot_moved(cluster: RedisCluster, domain: str) -> None:
 
 @contextmanager
 def started(make: Callable[[], Sentinels | RedisCluster]) -> Iterator[Sentinels | RedisCluster]:
-    try:
-        place = make()
-        place.start()
-    except RuntimeError as error:
-        pytest.skip(str(error))
-    try:
+    with ExitStack() as stack:
+        try:
+            place = make()
+            stack.enter_context(place)
+        except RuntimeError as error:
+            pytest.skip(str(error))
         yield place
-    finally:
-        place.close()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -165,10 +165,9 @@ def test_a_command_reads_over_tls_and_shows_no_password(settings: RedisSettings)
 def test_the_master_that_sentinels_name_is_used_and_after_a_failover_the_new_one(
     request: pytest.FixtureRequest,
 ) -> None:
-    with skipped_without(request):
-        sentinels = Sentinels(sentinels=1)
-        sentinels.start()
-    with closing(sentinels):
+    with ExitStack() as stack:
+        with skipped_without(request):
+            sentinels = stack.enter_context(Sentinels(sentinels=1))
         settings = RedisSettings(url=sentinels.url)
         client = connect(settings)
         store = store_on(client)
@@ -188,10 +187,9 @@ def test_the_master_that_sentinels_name_is_used_and_after_a_failover_the_new_one
 def test_in_a_cluster_the_node_of_the_domain_is_used_also_after_its_slot_was_moved(
     request: pytest.FixtureRequest,
 ) -> None:
-    with skipped_without(request):
-        cluster = RedisCluster()
-        cluster.start()
-    with closing(cluster):
+    with ExitStack() as stack:
+        with skipped_without(request):
+            cluster = stack.enter_context(RedisCluster())
         slot = slot_of(DOMAIN)
         elsewhere = next(node for node in cluster.nodes if node is not cluster.holder(slot))
         assert "redis+cluster://" in said(RedisSettings(url=elsewhere.url)).remedy

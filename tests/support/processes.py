@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,13 +17,21 @@ from pathlib import Path
 from typing import Self
 
 _PR_SET_PDEATHSIG = 1
+_PORTS = list(range(10_000, 32_000))
+random.SystemRandom().shuffle(_PORTS)  # several suites run side by side, whatever seed their tests set
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nobody has at this moment, and that is not given here again.
+
+    It lies below those that the kernel gives to clients (from 32,768 on): one of them was taken by somebody's connection
+    between the question and the start of the server, with two suites and their thousands of connections side by side.
+    """
+    while True:
+        port = _PORTS.pop()
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def port_answers(port: int) -> bool:
