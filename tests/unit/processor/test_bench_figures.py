@@ -131,6 +131,24 @@ def test_events_of_the_beginning_are_left_out() -> None:
     assert seen.latencies_us == [100]
 
 
+def test_what_is_not_seen_can_be_asked_for_while_images_arrive() -> None:
+    """A reader thread tells of them; iterating over what it takes from ended a benchmark."""
+    count = 20_000
+    seen = Seen(0, {ORDERS: deque(range(count))})
+
+    def tell() -> None:
+        for at in range(count):
+            seen.image(ORDERS, at, at)
+
+    telling = threading.Thread(target=tell)
+    telling.start()
+    left = count
+    while left:
+        assert seen.not_seen() <= left
+        left = seen.not_seen()
+    telling.join()
+
+
 @pytest.mark.parametrize(
     ("event_type", "use", "proves"),
     [

@@ -53,11 +53,18 @@ class Schedule:
 
 @dataclass(slots=True)
 class Seen:
-    """What the consumer saw: latencies in microseconds of events after `from_us`."""
+    """What the consumer saw: latencies in microseconds of events after `from_us`.
+
+    One thread tells it of images; another may ask meanwhile how many are not seen.
+    """
 
     from_us: int
     waiting: dict[Name, deque[int]]
     latencies_us: list[int] = field(default_factory=list)
+    _awaited: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._awaited = sum(time_us >= self.from_us for times in self.waiting.values() for time_us in times)
 
     def image(self, dataset: Name, last_write_us: int, now_us: int) -> None:
         """A dataset's freshness was published."""
@@ -68,8 +75,8 @@ class Seen:
                 self.latencies_us.append(now_us - sent_us)
 
     def not_seen(self) -> int:
-        """Events that no image has answered."""
-        return sum(time_us >= self.from_us for times in self.waiting.values() for time_us in times)
+        """Events that no image has answered. Not counted in `waiting`, which images change meanwhile."""
+        return self._awaited - len(self.latencies_us)
 
 
 def prepare(source: Workload, start_us: int, count: int, step_us: int) -> Schedule:
