@@ -66,7 +66,14 @@ def wait_until_replayed(emitter: Emitter) -> None:
 
 def wait_until_empty(folder: Path) -> None:
     """Until no process has left anything in the spool."""
-    wait_until(lambda: not list(folder.glob("*/*.spool")), within_s=60, what="an empty spool")
+
+    def empty() -> bool:
+        try:
+            return not list(folder.glob("*/*.spool"))
+        except FileNotFoundError:
+            return False  # a process removed its room while it was looked into
+
+    wait_until(empty, within_s=60, what="an empty spool")
 
 
 def ids_in(kafka: KafkaService, topic: str, wanted: set[str], within_s: float = 30) -> Counter[str]:

@@ -8,6 +8,7 @@ import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -161,6 +162,24 @@ def test_the_folder_grows_no_further_than_its_bound(tmp_path: Path) -> None:
     assert sum(file.stat().st_size for file in tmp_path.glob("*/*.spool")) <= 64 * 1024
     assert len(_all(folder)) == len(kept) >= 60
     folder.append(_some(0))  # and there is room again
+
+
+def test_a_room_that_its_process_removes_while_the_folder_is_measured_counts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = SpoolFolder(tmp_path, max_bytes=_ROOM_ENOUGH)
+    leaving, look = tmp_path / "leaving", os.scandir
+    leaving.mkdir()
+
+    def looks(path: Any) -> Any:
+        if path == leaving and leaving.exists():
+            leaving.rmdir()  # it was there when the rooms were listed
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", looks)
+    folder.append(_some(0))
+    assert not leaving.exists()
+    assert _all(folder) == [value for _, value in _some(0)]
 
 
 @contextlib.contextmanager
