@@ -290,9 +290,8 @@ def test_of_a_broker_that_cannot_list_groups_the_named_ones_are_told_by_their_co
     )
 
     def stalls() -> bool:
-        produce(
-            embedded, orders
-        )  # the topic goes on: its last commit may be seen only now, and a quiet topic stalls nobody
+        """While the topic goes on: the last commit may be seen only now, and on a quiet topic nobody stalls."""
+        produce(embedded, orders)
         return bool(look().statuses["STALL"])
 
     wait_until(stalls, within_s=30, what="that nothing moves")

@@ -46,7 +46,7 @@ class Room:
         self._lock = lock
         self._segment_bytes = segment_bytes
         self._count = count
-        self._segments: deque[Path] = deque(sorted(_segments(path)))
+        self._segments: deque[Path] = deque(sorted(_segments_in(path)))
         self._next_number = 1 + max((_number(segment) for segment in self._segments), default=0)
         self._writing = -1
         self._written = 0
@@ -290,7 +290,7 @@ class SpoolFolder:
     def _has_room(self, size: int) -> bool:
         """Whether so many bytes more are within the bound; the folder is measured once a segment, not once a batch."""
         if self._allowed < size:
-            used = sum(_size(segment) for room in self._rooms() for segment in _segments(room))
+            used = sum(_size(segment) for room in self._rooms() for segment in _segments_in(room))
             if used + size > self._max_bytes:
                 return False
             self._allowed = max(size, min(self._max_bytes - used, self._segment_bytes))
@@ -302,7 +302,7 @@ def _number(segment: Path) -> int:
     return int(segment.stem) if segment.stem.isascii() and segment.stem.isdigit() else 0
 
 
-def _segments(room: Path) -> list[Path]:
+def _segments_in(room: Path) -> list[Path]:
     try:
         return list(room.glob(f"*{_SUFFIX}"))
     except FileNotFoundError:
