@@ -24,6 +24,7 @@ from headwater_processor.adapters.letters import KafkaLetters
 from headwater_processor.adapters.publisher import KafkaPublisher
 from headwater_processor.adapters.redis_store import RedisStore
 from headwater_processor.adapters.shard_store import ShardStore
+from headwater_processor.hosting import Hosting
 from headwater_processor.worker import Worker
 
 FAILPOINT: Final = "HEADWATER_FAILPOINT"
@@ -54,7 +55,7 @@ POINTS: Final[Mapping[str, tuple[type, str, str]]] = MappingProxyType(
         "partition-taken": (RedisStore, "acquire", "after"),
         "seen-loading": (RedisStore, "load_seen", "before"),
         "shard-taken": (ShardStore, "acquire", "after"),
-        "releasing": (Worker, "release", "before"),
+        "releasing": (Hosting, "release", "before"),
     }
 )
 """Point to class, method, and on which side of it."""

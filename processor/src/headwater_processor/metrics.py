@@ -115,7 +115,7 @@ def _by_partition(worker: Worker) -> Samples:
     now = time.time()
     events: list[Sample] = []
     gauges: dict[str, list[Sample]] = {name: [] for name in _OF_A_PARTITION}
-    stopped = worker.stopped()
+    stopped = worker.hosting.stopped()
     for partition in sorted(stopped | {partition for partition, _ in owned}):
         gauges["headwater_partition_stopped"].append(((str(partition),), float(partition in stopped)))
     for partition, each in owned:

@@ -30,17 +30,18 @@ class TopicFacts:
 
 
 class EventsTopic:
-    """Asks the broker about one topic."""
+    """Asks the broker about one topic. `servers` is where: the addresses as they were configured."""
 
     def __init__(self, config: dict[str, Any], topic: str) -> None:
         self._config = config
         self._admin = AdminClient(config)
-        self._topic = topic
+        self.topic = topic
+        self.servers = str(config.get("bootstrap.servers", ""))
 
     def look(self) -> TopicFacts:
         """What the topic is now. Raises KafkaException if nobody answers, or the topic is forbidden to us."""
-        metadata = list_topics(self._admin, self._config, self._topic, timeout_s=_ASK_S)
-        found = metadata.topics[self._topic]
+        metadata = list_topics(self._admin, self._config, self.topic, timeout_s=_ASK_S)
+        found = metadata.topics[self.topic]
         if found.error is not None:
             if found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 raise KafkaException(found.error)
@@ -50,11 +51,11 @@ class EventsTopic:
     def _id(self) -> str:
         """Only a controller is asked for ids. A cluster without one has none: librdkafka's own, of `headwater up`, names one
         (0) that is none of its brokers, and the client would wait for it in vain, with every take-over."""
-        (future,) = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=_ASK_S).values()
+        (future,) = self._admin.describe_topics(TopicCollection([self.topic]), request_timeout=_ASK_S).values()
         try:
             ident = future.result(_ASK_S + 1.0).topic_id
         except (KafkaException, TimeoutError) as error:
-            log.info("the id of topic %s is not known: %s", self._topic, error)
+            log.info("the id of topic %s is not known: %s", self.topic, error)
             return ""
         known = ident is not None and (ident.get_most_significant_bits() or ident.get_least_significant_bits())
         return str(ident) if known else ""

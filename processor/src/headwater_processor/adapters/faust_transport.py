@@ -233,7 +233,7 @@ class Consumer(FaustConsumer):
 
     async def position(self, tp: TP) -> int | None:
         """Where the engine stands."""
-        applied: int | None = self.worker.applied(tp.partition)
+        applied: int | None = self.worker.hosting.applied(tp.partition)
         return applied
 
     async def earliest_offsets(self, *partitions: TP) -> dict[TP, int]:
