@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from tests.support.failing_worker import POINTS
 from tests.support.kafka_server import KafkaServer
+from tests.support.lab.acts import ACTS
 from tests.support.lab.kept import KEPT
-from tests.support.lab.lab import ACTS, run_schedule
+from tests.support.lab.lab import run_schedule
 from tests.support.lab.schedule import FAULTS, draw
 
 

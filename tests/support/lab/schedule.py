@@ -10,6 +10,8 @@ from typing import Final
 
 from tests.support.failing_worker import POINTS
 
+PARTITIONS: Final = 4
+SESSION_S: Final = 6.0
 PROTOCOLS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
         "cooperative": MappingProxyType({}),

@@ -74,7 +74,8 @@ def worker(partitions: int = 1) -> Worker:
         "Worker",
         SimpleNamespace(
             started=True, stats=stats, redis_calls=calls, engine=engine, shards=shards,
-            config=SimpleNamespace(rules=rules), hosting=SimpleNamespace(stopped=lambda: {0}), loop_ages=lambda: {"engine": 0.1, "poll": 2.0},
+            config=SimpleNamespace(rules=rules), hosting=SimpleNamespace(stopped=lambda: {0}),
+            loop_ages=lambda: {"engine": 0.1, "poll": 2.0},
             prover=SimpleNamespace(ends={0: 15}), decoder=SimpleNamespace(tails_decoded=3, records_checked=1),
             source=SimpleNamespace(consume_s=0.5, rebalances=2),
         ),
