@@ -86,6 +86,23 @@ def test_what_is_no_url_is_wrong_usage(url: str) -> None:
         service_at(url, "--connect")
 
 
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("connect:8083", "http://connect:8083"),
+        (" gw.shop.example ", "http://gw.shop.example"),
+        ("ann:secret@connect", "http://ann:***@connect"),
+        ("connect:port", "http://host:port"),
+        ("ftp://connect", "http://host:port"),
+        ("a b", "http://host:port"),
+    ],
+)
+def test_where_only_the_scheme_is_missing_the_remedy_is_the_url_that_was_meant(url: str, meant: str) -> None:
+    with pytest.raises(UsageError) as error:
+        service_at(url, "--connect")
+    assert error.value.remedy == f"write it as {meant}"
+
+
 def test_schemas_are_asked_for_once_and_bad_ones_are_refused() -> None:
     with registry_server() as registry:
         registry.schemas = {

@@ -7,6 +7,7 @@ never shown. Answers are bounded in time and size; redirections are not followed
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import ssl
 import time
@@ -58,7 +59,7 @@ def service_at(url: str, what: str) -> Service:
     except ValueError:
         host, port = "", None
     if parts.scheme not in {"http", "https"} or not host:
-        raise UsageError(f"{what} {mask(url)!r} is no URL", remedy="write it as http://host:8083")
+        raise UsageError(f"{what} {mask(url)!r} is no URL", remedy=f"write it as {_with_scheme(url)}")
     authorization = ""
     if parts.username is not None:
         pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
@@ -67,6 +68,16 @@ def service_at(url: str, what: str) -> Service:
     shown_host = f"[{host}]" if ":" in host else host
     path = parts.path.rstrip("/")
     return Service(parts.scheme, host, port, path, f"{parts.scheme}://{shown_host}:{port}{path}", authorization)
+
+
+def _with_scheme(url: str) -> str:
+    """What was meant, if only the scheme is missing; else an example."""
+    if "://" not in url and len(url.split()) == 1:
+        with contextlib.suppress(ValueError):  # of a port that is none
+            parts = urllib.parse.urlsplit(f"http://{url.strip()}")
+            if parts.hostname and parts.port != 0:
+                return mask(parts.geturl())
+    return "http://host:port"
 
 
 @dataclass(frozen=True, slots=True)

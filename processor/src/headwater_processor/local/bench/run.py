@@ -8,8 +8,10 @@ from contextlib import ExitStack
 from typing import Final
 
 import redis
+from confluent_kafka import KafkaException
 
 from headwater import __version__
+from headwater.runtime import kafka
 from headwater.runtime.redis import connect, translate
 from headwater_processor.local.bench.bench import Bench
 from headwater_processor.local.bench.compare import compare
@@ -62,6 +64,8 @@ def run_bench(bench: Bench) -> Figures:
             document["machine_facts"].update(service_facts(bench.settings, client))
     except redis.RedisError as error:
         raise translate(error, bench.settings.redis.url) from error
+    except KafkaException as error:
+        raise kafka.translate(error, bench.settings.kafka.bootstrap_servers) from error
     if not is_compiled():
         bench.say("The hot path runs as plain Python: make compile doubles its speed.")
     document["goals"] = against_goals(document)
