@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import threading
@@ -42,8 +43,9 @@ class Server:
                 self.send_response(status)
                 for key, value in {"Content-Length": "2", **headers}.items():
                     self.send_header(key, value)
-                self.end_headers()
-                self.wfile.write(b"{}")
+                with contextlib.suppress(ConnectionError):  # whoever asked a silent server has gone
+                    self.end_headers()
+                    self.wfile.write(b"{}")
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name of the base class
                 pass
