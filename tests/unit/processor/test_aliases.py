@@ -156,7 +156,7 @@ def test_one_suggestion_among_ten_thousand_names_takes_less_than_ten_millisecond
     candidates = Candidates(names)
     took = []
     for name in rng.sample(names, 100):
-        started = time.perf_counter()
+        started = time.process_time()
         candidates.suggest(Name(name.namespace, name.name[:4] + name.name[5:]))
-        took.append(time.perf_counter() - started)
+        took.append(time.process_time() - started)
     assert statistics.median(took) < 0.01
