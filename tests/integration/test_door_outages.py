@@ -13,6 +13,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from tests.support.descriptors import at_most_files
 from tests.support.doors import Door, Reply, events_of, run_event
 from tests.support.outages import server_of
 from tests.support.processes import wait_until
@@ -104,6 +105,28 @@ def test_with_a_spool_an_outage_is_answered_200_and_a_killed_gateway_loses_nothi
             return {event.job.name for event in events_of(own_kafka.bootstrap_servers, topic)}
 
         wait_until(lambda: came() >= wanted, within_s=20, what="what was spooled in Kafka", pause_s=0.3)
+
+
+def test_a_gateway_that_can_open_no_file_says_so_and_sends_what_it_promised_when_it_can(
+    own_kafka: KafkaServer, tmp_path: Path
+) -> None:
+    topic = with_topic(own_kafka, "files.")
+    arguments = ["--set", "gateway.answer_ms=1000", "--spool", str(tmp_path / "spool")]
+    jobs = [f"spooled-{number}" for number in range(64)]
+
+    def came() -> set[str]:
+        return {event.job.name for event in events_of(own_kafka.bootstrap_servers, topic)}
+
+    with gateway(tmp_path, own_kafka, "files.", *arguments) as door:
+        assert door.post(run_event()).status == 200
+        own_kafka.freeze()
+        assert {reply.status for reply, _ in post_many(door, jobs)} == {200}
+        with at_most_files(door.pid, 0):
+            own_kafka.thaw()
+            told = "the spool cannot be read now"
+            wait_until(lambda: told in door.log.read_text(), within_s=20, what="a word about what is wrong")
+        wait_until(lambda: came() >= set(jobs), within_s=20, what="what was promised in Kafka", pause_s=0.3)
+        assert door.post(run_event()).status == 200
 
 
 def documents(count: int) -> list[bytes]:

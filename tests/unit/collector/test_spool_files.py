@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.descriptors import no_file_can_be_opened
 
 from headwater.errors import ConfigError, Dropped
 from headwater.spool import records
@@ -207,6 +208,74 @@ def test_a_full_disk_drops_what_does_not_fit_and_keeps_what_did(tmp_path: Path) 
     assert caught.value.reason == "disk_full"
     assert [value[:1] for value in _all(folder)] == [b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"a"]
     assert folder.counts() == {}
+
+
+def test_what_cannot_be_read_while_no_file_can_be_opened_is_read_when_one_can(tmp_path: Path) -> None:
+    dead = SpoolFolder(tmp_path, max_bytes=_ROOM_ENOUGH)
+    dead.append(_some(0))
+    dead.forget()
+    heir = SpoolFolder(tmp_path, max_bytes=_ROOM_ENOUGH)
+    assert heir.adopt()
+    room = heir.adopted()
+    assert room is not None
+    with no_file_can_be_opened(), pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
+        room.peek(10)
+    assert _all(heir) == [value for _, value in _some(0)]
+    assert heir.counts() == {"adopted": 1}
+
+
+def test_what_cannot_be_kept_while_no_file_can_be_opened_is_dropped_with_the_reason(tmp_path: Path) -> None:
+    folder = SpoolFolder(tmp_path, max_bytes=_ROOM_ENOUGH)
+    with no_file_can_be_opened(), pytest.raises(Dropped, match="ulimit -n") as caught:
+        folder.append(_some(0))
+    assert caught.value.reason == "spool_failed"
+    folder.append(_some(10))
+    with no_file_can_be_opened():
+        folder.append(_some(20))  # its file is open
+        folder.close()
+    heir = SpoolFolder(tmp_path, max_bytes=_ROOM_ENOUGH)
+    assert heir.adopt()
+    assert _all(heir) == [value for begin in (10, 20) for _, value in _some(begin)]
+
+
+@pytest.mark.parametrize("but", [0, 1])
+def test_what_a_dead_process_left_is_not_lost_on_one_that_can_open_no_file(tmp_path: Path, but: int) -> None:
+    dead = SpoolFolder(tmp_path, max_bytes=_ROOM_ENOUGH)
+    dead.append(_some(0))
+    dead.forget()
+    heir = SpoolFolder(tmp_path, max_bytes=_ROOM_ENOUGH)
+    with no_file_can_be_opened(but=but):  # one: the lock can be taken, what it guards cannot be looked at
+        assert not heir.adopt()
+    assert heir.adopt()
+    assert _all(heir) == [value for _, value in _some(0)]
+
+
+def test_a_room_that_cannot_be_made_leaves_nothing_behind(tmp_path: Path) -> None:
+    with no_file_can_be_opened(), pytest.raises(ConfigError, match=os.strerror(errno.EMFILE)):
+        SpoolFolder(tmp_path, max_bytes=_ROOM_ENOUGH)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_segment_that_cannot_be_read_is_counted_once_and_left_for_the_next_process(tmp_path: Path) -> None:
+    dead = SpoolFolder(tmp_path, max_bytes=_ROOM_ENOUGH)
+    dead.append(_some(0))
+    dead.forget()
+    (readable,) = tmp_path.glob("*/*.spool")
+    unreadable = readable.with_name("00000000.spool")
+    unreadable.mkdir()  # root reads whatever is a file
+    heir = SpoolFolder(tmp_path, max_bytes=_ROOM_ENOUGH)
+    assert heir.adopt()
+    assert _all(heir) == [value for _, value in _some(0)]
+    assert not heir.adopt()
+    assert heir.counts() == {"adopted": 1, "unreadable": 1}
+    heir.close()
+    assert unreadable.is_dir()
+    assert not readable.exists()
+    unreadable.rmdir()
+    unreadable.write_bytes(_file(b"mended"))
+    next_one = SpoolFolder(tmp_path, max_bytes=_ROOM_ENOUGH)
+    assert next_one.adopt()
+    assert _all(next_one) == [b"mended"]
 
 
 def test_a_folder_that_was_removed_is_made_again(tmp_path: Path) -> None:

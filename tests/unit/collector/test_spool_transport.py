@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from tests.support.descriptors import no_file_can_be_opened
 from tests.support.gate import Gate
 from tests.support.processes import wait_until
 
@@ -112,6 +113,28 @@ def test_a_busy_emitter_still_sends_what_a_dead_process_left(tmp_path: Path) -> 
     assert emitter.flush(_LONG_S) == 0
     emitter.close()
     assert len({encoded.event.event_id for encoded in opened.arrived}) == len(opened.arrived) == at
+
+
+def test_while_no_file_can_be_opened_what_is_on_disk_waits_and_what_comes_goes_on(tmp_path: Path) -> None:
+    bound = 128 * 1024  # so that 500 events are several segments, of which the first is read at once
+    left = Emitter(SpoolTransport(Gate("refusing"), tmp_path, max_bytes=bound), job="j")
+    names = _emit(left, 0, 500)
+    assert left.flush(_LONG_S) == 0
+    left.close(1.0)
+    gate = Gate("refusing")
+    emitter = Emitter(SpoolTransport(gate, tmp_path, max_bytes=bound), job="j")
+    wait_until(lambda: emitter.stats().transport.get("adopted") == 1, within_s=_LONG_S, what="what a dead process left")
+    with no_file_can_be_opened():
+        gate.state = "open"
+        wait_until(lambda: "replayed" in emitter.stats().transport, within_s=_LONG_S, what="the first of them")
+        names += _emit(emitter, 500, 100)
+        wait_until(lambda: "cannot be read now" in emitter.stats().last_error, within_s=_LONG_S, what="the error")
+        assert emitter.flush(_LONG_S) == 0
+        assert set(names[500:]) < set(gate.names) < set(names)
+    wait_until(lambda: len(gate.arrived) == len(names), within_s=_LONG_S, what="what was on disk")
+    emitter.close()
+    assert sorted(gate.names) == names
+    assert emitter.stats().dropped == {}
 
 
 def test_an_event_that_the_way_out_refuses_for_good_is_not_kept(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ CATALOGUE: Final[tuple[Spec, ...]] = (
     Spec("headwater_gateway_producer_renewals", "counter", "Producers replaced after a fatal error.",
          "More than now and then: look at the brokers' log."),
     Spec("headwater_gateway_spool_events", "counter", "Events kept on disk, sent from it, refused by it.",
-         "kept rising: Kafka is away. refused: the disk or gateway.spool_bytes is full, clients get 503.", ("what",)),
+         "kept rising: Kafka is away. refused: the disk or gateway.spool_bytes is full, or too many files are "
+         "open; clients get 503.", ("what",)),
 )  # fmt: skip
 
 _BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)

@@ -91,6 +91,10 @@ class Spool:
                 self.refused += len(lot)
                 if not self.full:
                     log.error("the spool takes nothing more: %s", dropped.message)
+            except Exception:
+                log.exception("the spool failed")
+                error = Dropped("the spool failed", reason="internal")  # or its clients would wait for ever
+                self.refused += len(lot)
             else:
                 self.kept += len(lot)
                 self._wake.set()
@@ -107,6 +111,8 @@ class Spool:
             try:
                 while await self._drained_some():
                     pass
+            except OSError as error:
+                log.warning("the spool cannot be read now, and is tried again: %s", error)
             except Exception:
                 log.exception("sending from the spool failed; it is tried again")
             with contextlib.suppress(TimeoutError):
@@ -120,7 +126,7 @@ class Spool:
             return False
         batch: list[spooled.Record] = await self._on_thread(lambda: room.peek(_AT_ONCE))
         if not batch:
-            return room.has_records()
+            return False
         failed = await self._durable.deliver_all([Record(each.key, each.value, "") for each in batch])
         arrived = min(failed, default=len(batch))
         if arrived:

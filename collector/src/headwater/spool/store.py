@@ -28,6 +28,8 @@ _LOCK: Final = "lock"
 _SUFFIX: Final = ".spool"
 _SEGMENT_BYTES: Final = 1024 * 1024
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Says nothing of the file: it can be opened as soon as something else is closed."""
 _MODE: Final = 0o600
 """Events name datasets and jobs: for the job's own user alone."""
 
@@ -39,6 +41,9 @@ class Room:
         path: its folder, whose lock is held.
         lock: the descriptor that holds it.
         count: told what was passed over while reading: `cut`, `damaged`, `unreadable`.
+
+    Raises:
+        OSError: it cannot be looked at. The lock is still the caller's.
     """
 
     def __init__(self, path: Path, lock: int, *, segment_bytes: int, count: Callable[[str], None]) -> None:
@@ -64,24 +69,25 @@ class Room:
             Dropped: `disk_full`, `spool_full` (`has_room` said no) or `spool_failed`; none of the batch is kept.
         """
         data = b"".join(batch)
-        if not has_room(len(data)):
-            raise Dropped("the spool is full", remedy="raise HEADWATER_SPOOL_BYTES", reason="spool_full")
         try:
+            if not has_room(len(data)):
+                raise Dropped("the spool is full", remedy="raise HEADWATER_SPOOL_BYTES", reason="spool_full")
             self._append(data)
         except OSError as error:
             self._cut_back()
-            reason = "disk_full" if error.errno in _FULL else "spool_failed"
-            raise Dropped(
-                f"cannot write to the spool {self.path.parent}: {error.strerror}",
-                remedy="make room on the disk" if reason == "disk_full" else "make it writable",
-                reason=reason,
-            ) from error
+            raise _dropped(error, self.path.parent) from error
 
     def peek(self, most: int) -> list[records.Record]:
-        """The oldest records that are not sent, at most so many; fewer at the end of a segment."""
+        """The oldest records that are not sent, at most so many; fewer at the end of a segment. A segment that cannot be read
+        is left on disk, for the next process.
+
+        Raises:
+            OSError: nothing can be read now, as when too many files are open; later it can.
+        """
         while not self._unsent and self._segments:
-            self._read(self._segments[0])
-            if not self._unsent:
+            if not self._read(self._segments[0]):
+                self._segments.popleft()
+            elif not self._unsent:
                 self._drop_segment()
         return [self._unsent[at] for at in range(min(most, len(self._unsent)))]
 
@@ -100,9 +106,16 @@ class Room:
     def close(self) -> None:
         """Let go: what is left is for whoever comes next; an empty room is removed."""
         self._stop_writing()
-        if not self.has_records():
+        if self.is_empty():
             shutil.rmtree(self.path, ignore_errors=True)
         self.forget()
+
+    def is_empty(self) -> bool:
+        """Whether nothing is left on disk, as far as one can look: neither something to send nor what could not be read."""
+        try:
+            return not self.has_records() and not _segments_in(self.path)
+        except OSError:
+            return False
 
     def forget(self) -> None:
         """Close the descriptors and nothing else: in a forked child, whose parent has them too and keeps the lock."""
@@ -148,20 +161,23 @@ class Room:
                 with contextlib.suppress(OSError):
                     self._segments.pop().unlink()
 
-    def _read(self, segment: Path) -> None:
+    def _read(self, segment: Path) -> bool:
         if self._writing >= 0 and segment == self._segments[-1]:
             self._stop_writing()  # what comes now goes into a new segment, so that this one can be removed when sent
-        self._reading = segment
         try:
             data = segment.read_bytes()
-        except OSError:
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                raise
             self._count("unreadable")
-            return
+            return False
+        self._reading = segment
         for found in records.scan(data):
             if isinstance(found, records.Damage):
                 self._count(found.reason)
             else:
                 self._unsent.append(found)
+        return True
 
     def _drop_segment(self) -> None:
         segment = self._segments.popleft()
@@ -189,6 +205,8 @@ class SpoolFolder:
         self._counts: Counter[str] = Counter()
         self._allowed = 0
         self._adopted: list[Room] = []
+        self._left: set[Path] = set()
+        """Rooms of dead processes in which is only what we cannot read: for another process, with other rights."""
         self._own: Room | None = None
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -214,8 +232,7 @@ class SpoolFolder:
             try:
                 self._own = self._new_room()
             except OSError as error:
-                reason = "disk_full" if error.errno in _FULL else "spool_failed"
-                raise Dropped(f"cannot spool in {self.path}: {error.strerror}", reason=reason) from error
+                raise _dropped(error, self.path) from error
         try:
             self._own.append((records.packed(key, value) for key, value in batch), self._has_room)
         except Dropped as error:
@@ -233,18 +250,25 @@ class SpoolFolder:
         while self._adopted:
             if self._adopted[0].has_records():
                 return self._adopted[0]
-            self._adopted.pop(0).close()
+            room = self._adopted.pop(0)
+            if not room.is_empty():
+                self._left.add(room.path)
+            room.close()
         return None
 
     def adopt(self) -> bool:
         """Take over one room whose process is dead, if there is one."""
         for path in self._rooms():
-            if self._own is not None and path == self._own.path:
+            if path in self._left or (self._own is not None and path == self._own.path):
                 continue
             lock = _locked(path / _LOCK)
             if lock < 0:
                 continue
-            room = self._room(path, lock)
+            try:
+                room = self._room(path, lock)
+            except OSError:
+                os.close(lock)  # another time
+                continue
             self._adopted.append(room)
             if room.has_records():
                 self._counts["adopted"] += 1
@@ -272,14 +296,24 @@ class SpoolFolder:
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         name = uuid.uuid4().hex
         unfinished, path = self.path / f".{name}", self.path / name
-        unfinished.mkdir(mode=0o700)
-        (unfinished / _LOCK).touch(_MODE)
-        lock = _locked(unfinished / _LOCK)
-        if lock < 0:
-            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-        unfinished.rename(path)
-        _sync_folder(self.path)
-        return self._room(path, lock)
+        lock = -1
+        try:
+            unfinished.mkdir(mode=0o700)
+            (unfinished / _LOCK).touch(_MODE)
+            lock = _locked(unfinished / _LOCK)
+            if lock < 0:
+                raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+            unfinished.rename(path)
+            _sync_folder(self.path)
+            return self._room(path, lock)
+        except OSError:
+            for made in (unfinished, path):
+                with contextlib.suppress(OSError):  # by calls that open nothing, for that may be what cannot be done
+                    (made / _LOCK).unlink(missing_ok=True)
+                    made.rmdir()
+            if lock >= 0:
+                os.close(lock)
+            raise
 
     def _room(self, path: Path, lock: int) -> Room:
         return Room(path, lock, segment_bytes=self._segment_bytes, count=self._note)
@@ -296,6 +330,16 @@ class SpoolFolder:
             self._allowed = max(size, min(self._max_bytes - used, self._segment_bytes))
         self._allowed -= size
         return True
+
+
+def _dropped(error: OSError, folder: Path) -> Dropped:
+    """What an error of the system means for what was to be kept."""
+    reason, remedy = "spool_failed", "make it writable"
+    if error.errno in _FULL:
+        reason, remedy = "disk_full", "make room on the disk"
+    elif error.errno in _EXHAUSTED:
+        remedy = "raise the limit of open files: ulimit -n"
+    return Dropped(f"cannot write to the spool {folder}: {error.strerror}", remedy=remedy, reason=reason)
 
 
 def _number(segment: Path) -> int:

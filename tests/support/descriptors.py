@@ -1,0 +1,28 @@
+"""A process that may open no file, as one that has too many open."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def no_file_can_be_opened(*, but: int = 0) -> Iterator[None]:
+    """Each `open` of ours fails with EMFILE, but for so many at a time. What is open stays so."""
+    lowest_free = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest_free)
+    with at_most_files(os.getpid(), lowest_free + but):
+        yield
+
+
+@contextmanager
+def at_most_files(pid: int, most: int) -> Iterator[None]:
+    """A running process may open a file only if its descriptor is below `most`."""
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
