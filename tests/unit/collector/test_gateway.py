@@ -13,6 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 from openapi_spec_validator import validate
+from tests.support.descriptors import no_file_can_be_opened
 from tests.support.doors import Reply, call, run_event, zstd
 from tests.support.processes import free_port
 
@@ -252,6 +253,15 @@ def test_a_changed_file_of_tokens_is_taken_and_a_faulty_one_is_not(tmp_path: Pat
     (tmp_path / "tokens.yaml").write_text("tokens: 5")
     assert not file.refresh()
     assert file.find(hashlib.sha256(b"second-token").digest()) is not None
+
+
+def test_a_changed_file_of_tokens_that_cannot_be_opened_just_then_is_taken_when_it_can(tmp_path: Path) -> None:
+    file = token_file(tmp_path, entry("revoked"))
+    token_file(tmp_path, entry("next"))
+    with no_file_can_be_opened():
+        assert not file.refresh()
+    assert file.refresh()
+    assert file.find(hashlib.sha256(b"revoked").digest()) is None
 
 
 @pytest.mark.parametrize(

@@ -98,17 +98,20 @@ class TokenFile:
         try:
             self._stamp = self._stamp_now()
             tree = yaml.safe_load(self._path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            said = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise UsageError(
-                f"cannot read the tokens in {self._path}: {said}", remedy="name a readable file"
-            ) from error
+        except OSError as error:
+            self._stamp = None  # it may say something else: look again, also if the file stays as it is
+            raise self._not_read(str(error.strerror)) from error
+        except UnicodeDecodeError as error:
+            raise self._not_read("it is not UTF-8") from error
         except yaml.YAMLError as error:
             raise UsageError(f"{self._path} is no YAML: {' '.join(str(error).split())}") from error
         given = tree.get("tokens") if isinstance(tree, dict) else None
         if not isinstance(given, list):
             raise UsageError(f"{self._path} holds no list `tokens`", remedy=_EXAMPLE)
         self._by_hash = dict(self._token(entry, f"{self._path}, token {at}") for at, entry in enumerate(given, 1))
+
+    def _not_read(self, why: str) -> UsageError:
+        return UsageError(f"cannot read the tokens in {self._path}: {why}", remedy="name a readable file")
 
     def _token(self, entry: Any, where: str) -> tuple[bytes, Principal]:  # Any: what YAML holds
         if not isinstance(entry, dict):
