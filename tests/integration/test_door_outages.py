@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
-from tests.support.descriptors import at_most_files
-from tests.support.doors import Door, Reply, events_of, run_event
+from tests.support.descriptors import STANDARD, at_most_files
+from tests.support.doors import RUN_ID, Door, Reply, events_of, run_event
+from tests.support.oracle.topics import configure_topic
 from tests.support.outages import server_of
 from tests.support.processes import wait_until
 from tests.support.services import KafkaServer, KafkaService
@@ -55,6 +59,12 @@ def with_topic(server: KafkaServer, prefix: str) -> str:
     admin = AdminClient({"bootstrap.servers": server.bootstrap_servers})
     admin.create_topics([NewTopic(f"{prefix}events", 3, 1)])[f"{prefix}events"].result(30)
     return f"{prefix}events"
+
+
+def has_leaders(server: KafkaServer, topic: str) -> bool:
+    """A broker that was frozen for long is taken for dead, and its partitions have no leader for a moment."""
+    told = AdminClient({"bootstrap.servers": server.bootstrap_servers}).list_topics(topic, timeout=20).topics[topic]
+    return all(partition.leader >= 0 for partition in told.partitions.values())
 
 
 def test_while_the_broker_is_away_clients_get_503_soon_and_nothing_acknowledged_is_lost(
@@ -121,12 +131,56 @@ def test_a_gateway_that_can_open_no_file_says_so_and_sends_what_it_promised_when
         assert door.post(run_event()).status == 200
         own_kafka.freeze()
         assert {reply.status for reply, _ in post_many(door, jobs)} == {200}
-        with at_most_files(door.pid, 0):
+        with at_most_files(door.pid, STANDARD):
             own_kafka.thaw()
             told = "the spool cannot be read now"
             wait_until(lambda: told in door.log.read_text(), within_s=20, what="a word about what is wrong")
         wait_until(lambda: came() >= set(jobs), within_s=20, what="what was promised in Kafka", pause_s=0.3)
         assert door.post(run_event()).status == 200
+
+
+def test_an_event_that_is_too_large_for_the_topic_holds_up_nothing_and_goes_when_the_topic_takes_it(
+    own_kafka: KafkaServer, tmp_path: Path
+) -> None:
+    topic = with_topic(own_kafka, "large.")
+
+    def most_bytes(most: int) -> None:
+        configure_topic(own_kafka.bootstrap_servers, topic, {"max.message.bytes": str(most)})
+
+    def large(job: str) -> dict[str, Any]:
+        facet = {
+            "_producer": "a",
+            "_schemaURL": "b",
+            "noise": secrets.token_hex(100_000),
+        }  # does not compress to less than half
+        return run_event(job={"namespace": "out", "name": job}, run={"runId": RUN_ID, "facets": {"noise": facet}})
+
+    def came() -> list[str]:
+        return [event.job.name for event in events_of(own_kafka.bootstrap_servers, topic)]
+
+    most_bytes(50_000)
+    jobs = [f"small-{number}" for number in range(20)]
+    with gateway(
+        tmp_path, own_kafka, "large.", "--set", "gateway.answer_ms=1000", "--spool", str(tmp_path / "spool")
+    ) as door:
+        assert door.post(large("asked")).status == 413
+        reply = door.post([large("batch"), run_event(job={"namespace": "out", "name": "beside"})], path=BATCH)
+        assert (reply.status, json.loads(reply.body)["summary"]) == (
+            200, {"received": 2, "successful": 1, "failed": 1, "retriable": 0, "non_retriable": 1},
+        )  # fmt: skip
+        own_kafka.freeze()
+        assert {reply.status for reply, _ in post_many(door, jobs[:10])} == {200}
+        assert door.post(large("promised")).status == 200
+        assert {reply.status for reply, _ in post_many(door, jobs[10:])} == {200}
+        own_kafka.thaw()
+        wait_until(lambda: has_leaders(own_kafka, topic), within_s=20, what="leaders after the outage")
+        wait_until(lambda: {*came()} >= {*jobs, "beside"}, within_s=20, what="all that is not too large", pause_s=0.3)
+        assert Counter(came()).most_common(1)[0][1] <= 3  # what a frozen broker took and nobody heard of, and no more
+        told = "raise max.message.bytes of large.events"
+        wait_until(lambda: told in door.log.read_text(), within_s=20, what="a word about it")
+        most_bytes(1_000_000)
+        wait_until(lambda: "promised" in came(), within_s=40, what="the one that was promised", pause_s=0.3)
+        assert {*came()} == {*jobs, "beside", "promised"}
 
 
 def documents(count: int) -> list[bytes]:

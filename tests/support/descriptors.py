@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+STANDARD = 3
+"""Input, output and errors are open in every process, and stay so. (Less would be too little for `poll` of two sockets.)"""
+
 
 @contextmanager
 def no_file_can_be_opened(*, but: int = 0) -> Iterator[None]:
     """Each `open` of ours fails with EMFILE, but for so many at a time. What is open stays so."""
-    lowest_free = os.open(os.devnull, os.O_RDONLY)
-    os.close(lowest_free)
-    with at_most_files(os.getpid(), lowest_free + but):
+    with at_most_files(os.getpid(), _lowest_free() + but if but else STANDARD):
         yield
+
+
+def _lowest_free() -> int:
+    gc.collect()  # nobody closes a lower one meanwhile
+    found = os.open(os.devnull, os.O_RDONLY)
+    os.close(found)
+    return found
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from headwater.gateway import openapi
 from headwater.gateway.access import METRICS, WRITE, Access, Principal
 from headwater.gateway.answers import ALL_ACCEPTED, CLOSE, Answer, Failed, Problem, accepted, partly, sized
 from headwater.gateway.bodies import GoneError, Held, Receive, read, unpacked
-from headwater.gateway.durable import Durable, Sending
+from headwater.gateway.durable import Durable, Sending, is_too_large
 from headwater.gateway.flooding import FloodGate
 from headwater.gateway.metrics import GatewayCollector, Stats
 from headwater.gateway.spooling import Spool
@@ -34,6 +34,7 @@ BATCH: Final = "/api/v1/lineage/batch"
 OPENAPI: Final = "/openapi.json"
 _AT_A_TIME: Final = 50
 """Events of a batch after which other requests get their turn."""
+_TOO_LARGE: Final = "Kafka takes no event of this size: max.message.bytes of its topic is less"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +202,10 @@ class Gateway:
             if error is None:
                 self.stats.events["acknowledged"] += 1
                 return ""
-            why = _refused_for_ever(error)
+            if is_too_large(error):
+                self.stats.events["failed"] += 1
+                raise Problem(413, "too_large", _TOO_LARGE)
+            why = "kafka"
         if self.spool is not None and await self.spool.keep(record) is None:
             self.stats.events["spooled"] += 1
             return ""
@@ -300,14 +304,18 @@ class Gateway:
     async def _rescued(
         self, left: list[int], records: dict[int, Record], errors: dict[int, KafkaError]
     ) -> list[Failed]:
-        """What Kafka did not take, into the spool if there is one."""
-        if self.spool is not None and await self.spool.keep_all([records[at] for at in left]) is None:
+        """What Kafka did not take, into the spool if there is one, and if Kafka may take it later."""
+        failed = [Failed(at, _TOO_LARGE, retriable=False) for at in left if at in errors and is_too_large(errors[at])]
+        hopeless = {each.index for each in failed}
+        left = [at for at in left if at not in hopeless]
+        if left and self.spool is not None and await self.spool.keep_all([records[at] for at in left]) is None:
             self.stats.events["spooled"] += len(left)
-            return []
-        self.stats.events["failed"] += len(left)
-        return [
+            left = []
+        failed += [
             Failed(at, errors[at].str() if at in errors else "Kafka does not answer", retriable=True) for at in left
         ]
+        self.stats.events["failed"] += len(failed)
+        return failed
 
 
 class _Batch:
@@ -357,12 +365,6 @@ def _forbidden(principal: Principal, record: Record) -> tuple[str, str]:
     """What is said of a namespace that somebody may not write to, and where it stands."""
     path = "job.namespace" if record.of_job else "dataset.namespace"
     return f"the token of {principal.name} may not write to the namespace {record.namespace!r}", path
-
-
-def _refused_for_ever(error: KafkaError) -> str:
-    if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-        raise Problem(413, "too_large", "Kafka takes no event of this size")
-    return "kafka"
 
 
 def _unavailable(why: str, error: KafkaError | None) -> Problem:

@@ -40,6 +40,11 @@ def gateway_producer(config: dict[str, Any], *, answer_ms: int, pending_bytes: i
     }
 
 
+def is_too_large(error: KafkaError) -> bool:
+    """Whether the event is to blame and not Kafka: it stays refused until `max.message.bytes` of the topic is raised."""
+    return error.code() == KafkaError.MSG_SIZE_TOO_LARGE
+
+
 @dataclass(slots=True)
 class Progress:
     """What went through."""
@@ -65,7 +70,10 @@ class Durable:
         self.failed_at = 0.0
         """When (monotonic) Kafka did not take an event; 0 once it has taken one since."""
         self._most_bytes = pending_bytes
+        self._config = config
         self._producer = SteadyProducer(config)
+        self._lone: SteadyProducer | None = None
+        """Whose batches hold one record: Kafka refuses a batch whole, and small records for their neighbour's size."""
         self._moved_at = time.monotonic()
         self._polling: asyncio.TimerHandle | None = None
 
@@ -85,7 +93,13 @@ class Durable:
         self.pending += 1
         self.pending_bytes += size
 
-        def reported(error: KafkaError | None, _message: Message | None) -> None:
+        def reported(error: KafkaError | None, message: Message | None) -> None:
+            if error is not None and is_too_large(error):
+                self._alone().produce(self.topic, record.value, record.key, ended)
+            else:
+                ended(error, message)
+
+        def ended(error: KafkaError | None, _message: Message | None) -> None:
             self.pending -= 1
             self.pending_bytes -= size
             if error is None:
@@ -95,7 +109,8 @@ class Durable:
             else:
                 self.progress.failed += 1
                 self.last_error = error
-                self.failed_at = time.monotonic()
+                if not is_too_large(error):  # then Kafka is there, and other events are well
+                    self.failed_at = time.monotonic()
             done(error)
 
         self._producer.produce(self.topic, record.value, record.key, reported)
@@ -126,6 +141,8 @@ class Durable:
             self._polling = None
         if left:
             self._producer.purge()
+            if self._lone is not None:
+                self._lone.purge()
         return left
 
     @property
@@ -133,9 +150,16 @@ class Durable:
         """Who knows the topic's metadata."""
         return self._producer
 
+    def _alone(self) -> SteadyProducer:
+        if self._lone is None:
+            self._lone = SteadyProducer({**self._config, "batch.num.messages": 1, "linger.ms": 0})
+        return self._lone
+
     def _poll(self) -> None:
         self._polling = None
         self._producer.poll(0)
+        if self._lone is not None:
+            self._lone.poll(0)
         if self.pending:
             self._polling = asyncio.get_running_loop().call_later(POLL_S, self._poll)
 

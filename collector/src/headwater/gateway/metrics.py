@@ -37,9 +37,9 @@ CATALOGUE: Final[tuple[Spec, ...]] = (
          "unknown_server: tell cdc.sources or cdc.kafka_namespace where it is. internal_topic: the connector's own.", ("reason",)),
     Spec("headwater_gateway_producer_renewals", "counter", "Producers replaced after a fatal error.",
          "More than now and then: look at the brokers' log."),
-    Spec("headwater_gateway_spool_events", "counter", "Events kept on disk, sent from it, refused by it.",
+    Spec("headwater_gateway_spool_events", "counter", "Events kept on disk, sent from it, refused by it, set back in it.",
          "kept rising: Kafka is away. refused: the disk or gateway.spool_bytes is full, or too many files are "
-         "open; clients get 503.", ("what",)),
+         "open; clients get 503. too_large: raise max.message.bytes of the events topic, they are tried again.", ("what",)),
 )  # fmt: skip
 
 _BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -78,7 +78,9 @@ class GatewayCollector(Collector):
     def _samples(self) -> dict[str, Samples]:
         gateway = self._gateway
         stats, durable, spool = gateway.stats, gateway.durable, gateway.spool
-        spooled = {"kept": spool.kept, "sent": spool.sent, "refused": spool.refused} if spool is not None else {}
+        spooled = {} if spool is None else {
+            "kept": spool.kept, "sent": spool.sent, "refused": spool.refused, "too_large": spool.too_large,
+        }  # fmt: skip
         return {
             "headwater_gateway_requests": [
                 ((path, str(status), reason), count) for (path, status, reason), count in stats.requests.items()

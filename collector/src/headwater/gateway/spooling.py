@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from headwater.errors import DeliveryError, Dropped
-from headwater.gateway.durable import Durable
+from headwater.gateway.durable import Durable, is_too_large
 from headwater.openlineage.records import Record
 from headwater.spool import records as spooled
 from headwater.spool.store import SpoolFolder
@@ -25,6 +25,8 @@ _T = TypeVar("_T")
 
 _AT_ONCE: Final = 500
 _PAUSE_S: Final = 1.0
+_PAUSE_TOO_LARGE_S: Final = 15.0
+"""Until events that are too large for the topic are tried again, if nothing else is in the spool."""
 
 
 class Spool:
@@ -48,7 +50,11 @@ class Spool:
         self.kept = 0
         self.sent = 0
         self.refused = 0
+        self.too_large = 0
         self.full = False
+        self._pause_s = _PAUSE_S
+        self._round_began: int | None = None
+        """What was set back first since anything else was sent."""
 
     def start(self) -> None:
         """Send on what is there, from now on."""
@@ -116,7 +122,7 @@ class Spool:
             except Exception:
                 log.exception("sending from the spool failed; it is tried again")
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_PAUSE_S):
+                async with asyncio.timeout(self._pause_s):
                     await self._wake.wait()
             await asyncio.sleep(_PAUSE_S / 2 if self._wake.is_set() else 0)
 
@@ -128,12 +134,44 @@ class Spool:
         if not batch:
             return False
         failed = await self._durable.deliver_all([Record(each.key, each.value, "") for each in batch])
-        arrived = min(failed, default=len(batch))
+        too_large = {at for at, error in failed.items() if is_too_large(error)}
+        arrived = min(failed.keys() - too_large, default=len(batch))
+        back = [batch[at] for at in sorted(too_large) if at < arrived]
+        if back and not await self._behind_the_others(back):
+            arrived, back = min(too_large), []
         if arrived:
             await self._on_thread(lambda: room.sent(arrived))
-            self.sent += arrived
+            self.sent += arrived - len(back)
             self.full = False
-        return not failed
+        around = self._is_around(back, others=arrived > len(back))
+        self._pause_s = _PAUSE_TOO_LARGE_S if around else _PAUSE_S
+        return arrived == len(batch) and not around
+
+    async def _behind_the_others(self, records: list[spooled.Record]) -> bool:
+        """They were promised, so they are kept until the topic takes them; nothing waits for them. False if that cannot be."""
+        try:
+            await self._on_thread(lambda: self._folder.append([(each.key, each.value) for each in records], moved=True))
+        except Dropped as error:
+            log.error("what is too large for the topic holds up what was spooled after it: %s", error.message)
+            return False
+        self.too_large += len(records)
+        return True
+
+    def _is_around(self, back: list[spooled.Record], *, others: bool) -> bool:
+        """Whether nothing is left but what was set back already."""
+        if others:
+            self._round_began = None
+        if not back:
+            return False
+        first = hash(back[0].value)
+        if self._round_began is None:
+            log.warning(
+                "events of the spool are too large for Kafka, one has %d bytes: raise max.message.bytes of %s, "
+                "they are tried again until then", len(back[0].value), self._durable.topic,
+            )  # fmt: skip
+            self._round_began = first
+            return False
+        return self._round_began == first
 
     async def _on_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -222,8 +222,8 @@ class SpoolFolder:
         """What was passed over (`cut`, `damaged`, `unreadable`), and `adopted`: rooms of dead processes taken over."""
         return dict(self._counts)
 
-    def append(self, batch: Sequence[tuple[bytes, bytes]]) -> None:
-        """Keep keys and values, synced to disk.
+    def append(self, batch: Sequence[tuple[bytes, bytes]], *, moved: bool = False) -> None:
+        """Keep keys and values, synced to disk. `moved`: they are here already, so no bound is asked.
 
         Raises:
             Dropped: none of them is kept; `reason` says why.
@@ -234,7 +234,8 @@ class SpoolFolder:
             except OSError as error:
                 raise _dropped(error, self.path) from error
         try:
-            self._own.append((records.packed(key, value) for key, value in batch), self._has_room)
+            has_room = (lambda _: True) if moved else self._has_room
+            self._own.append((records.packed(key, value) for key, value in batch), has_room)
         except Dropped as error:
             if error.reason == "spool_failed" and not self._own.path.exists():
                 self._own.forget()  # somebody removed it; the next batch gets a new one
