@@ -108,8 +108,10 @@ class Durable:
                 self.failed_at = 0.0
             else:
                 self.progress.failed += 1
-                self.last_error = error
-                if not is_too_large(error):  # then Kafka is there, and other events are well
+                if is_too_large(error):  # Kafka is there, and other events are well
+                    self._moved_at = time.monotonic()
+                else:
+                    self.last_error = error
                     self.failed_at = time.monotonic()
             done(error)
 
