@@ -61,13 +61,13 @@ def with_topic(server: KafkaServer, prefix: str) -> str:
     return f"{prefix}events"
 
 
-def jobs_on(server: KafkaServer, topic: str) -> list[str]:
+def jobs_on(server: KafkaServer, topic: str) -> set[str]:
     """Whose events are on a topic; none while that cannot be told: a broker that was frozen for long is taken for dead, and its
     partitions have no leader for a while."""
     try:
-        return [event.job.name for event in events_of(server.bootstrap_servers, topic)]
+        return {event.job.name for event in events_of(server.bootstrap_servers, topic)}
     except KafkaException:
-        return []
+        return set()
 
 
 def test_while_the_broker_is_away_clients_get_503_soon_and_nothing_acknowledged_is_lost(
@@ -114,11 +114,9 @@ def test_with_a_spool_an_outage_is_answered_200_and_a_killed_gateway_loses_nothi
         own_kafka.thaw()
         door.begin()
         wanted = {*jobs, *(f"spooled-batch-{number}" for number in range(20))}
-
-        def came() -> set[str]:
-            return {*jobs_on(own_kafka, topic)}
-
-        wait_until(lambda: came() >= wanted, within_s=20, what="what was spooled in Kafka", pause_s=0.3)
+        wait_until(
+            lambda: jobs_on(own_kafka, topic) >= wanted, within_s=20, what="what was spooled in Kafka", pause_s=0.3
+        )
 
 
 def test_a_gateway_that_can_open_no_file_says_so_and_sends_what_it_promised_when_it_can(
@@ -128,18 +126,17 @@ def test_a_gateway_that_can_open_no_file_says_so_and_sends_what_it_promised_when
     arguments = ["--set", "gateway.answer_ms=1000", "--spool", str(tmp_path / "spool")]
     jobs = [f"spooled-{number}" for number in range(64)]
 
-    def came() -> set[str]:
-        return {*jobs_on(own_kafka, topic)}
-
     with gateway(tmp_path, own_kafka, "files.", *arguments) as door:
         assert door.post(run_event()).status == 200
         own_kafka.freeze()
         assert {reply.status for reply, _ in post_many(door, jobs)} == {200}
         with at_most_files(door.pid, STANDARD):
             own_kafka.thaw()
-            told = "the spool cannot be read now"
+            told = "cannot be read now: Too many open files"
             wait_until(lambda: told in door.log.read_text(), within_s=40, what="a word about what is wrong")
-        wait_until(lambda: came() >= set(jobs), within_s=40, what="what was promised in Kafka", pause_s=0.3)
+        wait_until(
+            lambda: jobs_on(own_kafka, topic) >= set(jobs), within_s=40, what="what was promised in Kafka", pause_s=0.3
+        )
         assert door.post(run_event()).status == 200
 
 
@@ -185,7 +182,7 @@ def test_an_event_that_is_too_large_for_the_topic_holds_up_nothing_and_goes_when
         most_bytes(1_000_000)
         wait_until(lambda: counted("sent") == counted("kept"), within_s=40, what="the large one too", pause_s=0.3)
     wanted = {*jobs, "orders", "beside", "promised"}
-    wait_until(lambda: {*jobs_on(own_kafka, topic)} == wanted, within_s=20, what="all that was promised in Kafka")
+    wait_until(lambda: jobs_on(own_kafka, topic) == wanted, within_s=20, what="all that was promised in Kafka")
 
 
 def documents(count: int) -> list[bytes]:

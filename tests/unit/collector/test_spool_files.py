@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.support.descriptors import no_file_can_be_opened
 
-from headwater.errors import ConfigError, Dropped
+from headwater.errors import ConfigError, DeliveryError, Dropped
 from headwater.spool import records
 from headwater.spool.records import Damage, Record, head, packed, scan
 from headwater.spool.store import SpoolFolder
@@ -218,7 +218,7 @@ def test_what_cannot_be_read_while_no_file_can_be_opened_is_read_when_one_can(tm
     assert heir.adopt()
     room = heir.adopted()
     assert room is not None
-    with no_file_can_be_opened(), pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
+    with no_file_can_be_opened(), pytest.raises(DeliveryError, match=os.strerror(errno.EMFILE)):
         room.peek(10)
     assert _all(heir) == [value for _, value in _some(0)]
     assert heir.counts() == {"adopted": 1}

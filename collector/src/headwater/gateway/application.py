@@ -305,12 +305,12 @@ class Gateway:
         self, left: list[int], records: dict[int, Record], errors: dict[int, KafkaError]
     ) -> list[Failed]:
         """What Kafka did not take, into the spool if there is one, and if Kafka may take it later."""
-        failed = [Failed(at, _TOO_LARGE, retriable=False) for at in left if at in errors and is_too_large(errors[at])]
-        hopeless = {each.index for each in failed}
-        left = [at for at in left if at not in hopeless]
+        too_large = {at for at, error in errors.items() if is_too_large(error)}
+        left = [at for at in left if at not in too_large]
         if left and self.spool is not None and await self.spool.keep_all([records[at] for at in left]) is None:
             self.stats.events["spooled"] += len(left)
             left = []
+        failed = [Failed(at, _TOO_LARGE, retriable=False) for at in too_large]
         failed += [
             Failed(at, errors[at].str() if at in errors else "Kafka does not answer", retriable=True) for at in left
         ]

@@ -93,13 +93,14 @@ class Durable:
         self.pending += 1
         self.pending_bytes += size
 
-        def reported(error: KafkaError | None, message: Message | None) -> None:
-            if error is not None and is_too_large(error):
-                self._alone().produce(self.topic, record.value, record.key, ended)
-            else:
-                ended(error, message)
+        alone = False
 
-        def ended(error: KafkaError | None, _message: Message | None) -> None:
+        def reported(error: KafkaError | None, _message: Message | None) -> None:
+            nonlocal alone
+            if error is not None and not alone and is_too_large(error):
+                alone = True
+                self._alone().produce(self.topic, record.value, record.key, reported)
+                return
             self.pending -= 1
             self.pending_bytes -= size
             if error is None:

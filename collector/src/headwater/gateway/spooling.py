@@ -13,9 +13,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+from confluent_kafka import KafkaError
+
 from headwater.errors import DeliveryError, Dropped
 from headwater.gateway.durable import Durable, is_too_large
 from headwater.openlineage.records import Record
+from headwater.runtime.producing import advice
 from headwater.spool import records as spooled
 from headwater.spool.store import SpoolFolder
 
@@ -117,8 +120,8 @@ class Spool:
             try:
                 while await self._drained_some():
                     pass
-            except OSError as error:
-                log.warning("the spool cannot be read now, and is tried again: %s", error)
+            except DeliveryError as error:
+                log.warning("%s; %s", error.message, error.remedy)
             except Exception:
                 log.exception("sending from the spool failed; it is tried again")
             with contextlib.suppress(TimeoutError):
@@ -143,7 +146,7 @@ class Spool:
             await self._on_thread(lambda: room.sent(arrived))
             self.sent += arrived - len(back)
             self.full = False
-        around = self._is_around(back, others=arrived > len(back))
+        around = self._is_around(back, failed, others=arrived > len(back))
         self._pause_s = _PAUSE_TOO_LARGE_S if around else _PAUSE_S
         return arrived == len(batch) and not around
 
@@ -157,7 +160,7 @@ class Spool:
         self.too_large += len(records)
         return True
 
-    def _is_around(self, back: list[spooled.Record], *, others: bool) -> bool:
+    def _is_around(self, back: list[spooled.Record], failed: dict[int, KafkaError], *, others: bool) -> bool:
         """Whether nothing is left but what was set back already."""
         if others:
             self._round_began = None
@@ -165,10 +168,8 @@ class Spool:
             return False
         first = hash(back[0].value)
         if self._round_began is None:
-            log.warning(
-                "events of the spool are too large for Kafka, one has %d bytes: raise max.message.bytes of %s, "
-                "they are tried again until then", len(back[0].value), self._durable.topic,
-            )  # fmt: skip
+            why = next(error for error in failed.values() if is_too_large(error))
+            log.warning("in the spool they wait behind the others: %s", advice(self._durable.topic, why))
             self._round_began = first
             return False
         return self._round_began == first

@@ -21,15 +21,16 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from headwater.errors import ConfigError, Dropped
+from headwater.errors import ConfigError, DeliveryError, Dropped
 from headwater.spool import records
 
 _LOCK: Final = "lock"
 _SUFFIX: Final = ".spool"
 _SEGMENT_BYTES: Final = 1024 * 1024
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE})
 """Says nothing of the file: it can be opened as soon as something else is closed."""
+_MORE_FILES: Final = "raise the limit of open files: ulimit -n"
 _MODE: Final = 0o600
 """Events name datasets and jobs: for the job's own user alone."""
 
@@ -82,7 +83,7 @@ class Room:
         is left on disk, for the next process.
 
         Raises:
-            OSError: nothing can be read now, as when too many files are open; later it can.
+            DeliveryError: nothing can be read now, for too many files are open; nothing is lost by it.
         """
         while not self._unsent and self._segments:
             if not self._read(self._segments[0]):
@@ -168,7 +169,8 @@ class Room:
             data = segment.read_bytes()
         except OSError as error:
             if error.errno in _EXHAUSTED:
-                raise
+                why = f"the spool {self.path.parent} cannot be read now: {error.strerror}"
+                raise DeliveryError(why, remedy=_MORE_FILES, retriable=True) from error
             self._count("unreadable")
             return False
         self._reading = segment
@@ -339,7 +341,7 @@ def _dropped(error: OSError, folder: Path) -> Dropped:
     if error.errno in _FULL:
         reason, remedy = "disk_full", "make room on the disk"
     elif error.errno in _EXHAUSTED:
-        remedy = "raise the limit of open files: ulimit -n"
+        remedy = _MORE_FILES
     return Dropped(f"cannot write to the spool {folder}: {error.strerror}", remedy=remedy, reason=reason)
 
 

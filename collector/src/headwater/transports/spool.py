@@ -272,8 +272,9 @@ class SpoolTransport:
         if not self._window:
             try:
                 found = self._next_window()
-            except OSError as error:
-                self._cannot_read(error)
+            except DeliveryError as error:  # the way out may be well: what is on disk waits a little longer
+                self._next_try_s = time.monotonic() + _FIRST_PAUSE_S
+                self._say(0, error)
                 return
             if not found:
                 self._open_way()
@@ -300,12 +301,6 @@ class SpoolTransport:
         self._window = [Encoded(record.key, record.value) for record in found]
         self._window_room, self._window_size = room, len(found)
         return bool(found)
-
-    def _cannot_read(self, error: OSError) -> None:
-        """Nothing is lost by it, and the way out may be well: what is on disk waits a little longer."""
-        self._next_try_s = time.monotonic() + _FIRST_PAUSE_S
-        why = f"what is in the spool {self._options[0]} cannot be read now: {error.strerror}"
-        self._say(0, DeliveryError(why, remedy="raise the limit of open files: ulimit -n", retriable=True))
 
     def _refused(self, error: DeliveryError, count: int) -> None:
         if another_way_may_help(error):
