@@ -93,28 +93,12 @@ class Durable:
         self.pending += 1
         self.pending_bytes += size
 
-        alone = False
-
         def reported(error: KafkaError | None, _message: Message | None) -> None:
-            nonlocal alone
-            if error is not None and not alone and is_too_large(error):
-                alone = True
-                self._alone().produce(self.topic, record.value, record.key, reported)
-                return
-            self.pending -= 1
-            self.pending_bytes -= size
-            if error is None:
-                self.progress.acknowledged += 1
-                self._moved_at = time.monotonic()
-                self.failed_at = 0.0
+            if error is not None and is_too_large(error):
+                self._ask_alone(record, size, done)
             else:
-                self.progress.failed += 1
-                if is_too_large(error):  # Kafka is there, and other events are well
-                    self._moved_at = time.monotonic()
-                else:
-                    self.last_error = error
-                    self.failed_at = time.monotonic()
-            done(error)
+                self._ended(size, error)
+                done(error)
 
         self._producer.produce(self.topic, record.value, record.key, reported)
         if self._polling is None:
@@ -153,10 +137,33 @@ class Durable:
         """Who knows the topic's metadata."""
         return self._producer
 
-    def _alone(self) -> SteadyProducer:
+    def _ask_alone(self, record: Record, size: int, done: Done) -> None:
+        """Whether it is this record that is too large, or one that shared its batch."""
         if self._lone is None:
             self._lone = SteadyProducer({**self._config, "batch.num.messages": 1, "linger.ms": 0})
-        return self._lone
+
+        # Not the batch's report once more: a closure that names itself is a cycle, which each record would then leave to
+        # the garbage collector (measured beside each other, real Kafka: 18 us a record instead of 12).
+        def reported(error: KafkaError | None, _message: Message | None) -> None:
+            self._ended(size, error)
+            done(error)
+
+        self._lone.produce(self.topic, record.value, record.key, reported)
+
+    def _ended(self, size: int, error: KafkaError | None) -> None:
+        self.pending -= 1
+        self.pending_bytes -= size
+        if error is None:
+            self.progress.acknowledged += 1
+            self._moved_at = time.monotonic()
+            self.failed_at = 0.0
+            return
+        self.progress.failed += 1
+        if is_too_large(error):  # Kafka is there, and other events are well
+            self._moved_at = time.monotonic()
+        else:
+            self.last_error = error
+            self.failed_at = time.monotonic()
 
     def _poll(self) -> None:
         self._polling = None
